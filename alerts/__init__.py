@@ -1,0 +1,1 @@
+"""Findings in, messages out: incidents, routing, delivery and the weekly summary."""

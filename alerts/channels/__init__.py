@@ -1,0 +1,1 @@
+"""One file per channel that a message can leave by."""

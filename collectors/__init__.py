@@ -1,0 +1,1 @@
+"""Spans in, rows out: the OTLP receiver, the call records and the store."""

@@ -1,0 +1,1 @@
+"""What each emitter means by its attributes, as data."""

@@ -1,0 +1,1 @@
+"""Points in, findings out: what is normal, and what has really changed."""

@@ -1,0 +1,1 @@
+"""What an application imports: observe a call, report what became of it."""
