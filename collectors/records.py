@@ -12,7 +12,7 @@ from driftbell.collectors.call import Call, Judgement, ManualTask, Source
 _STATUSES = {"ok", "error", "timeout", "rate_limited", "cancelled"}
 
 
-class BadRecord(ValueError):
+class BadRecordError(ValueError):
     """A line that cannot be read; the message says which and why."""
 
 
@@ -37,37 +37,37 @@ def read_records(path: Path, on_bad: Callable[[int, str], None]) -> Iterator[tup
         lines = gzip.GzipFile(fileobj=raw) if gzipped else raw
         number = 0
         try:
-            for number, line in enumerate(lines, 1):  # noqa: B007
+            for number, line in enumerate(lines, 1):
                 if not line.strip():
                     continue
                 try:
                     yield parse_record(line), raw.tell()
-                except BadRecord as bad:
+                except BadRecordError as bad:
                     on_bad(number, str(bad))
         except (EOFError, gzip.BadGzipFile) as broken:
             on_bad(number + 1, f"the gzip file is damaged here: {broken}")
 
 
 def parse_record(line: bytes | str) -> Record:
-    """One JSON line as a `Record`; raises `BadRecord`."""
+    """One JSON line as a `Record`; raises `BadRecordError`."""
     try:
         fields = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise BadRecord(f"not JSON: {error}") from None
+        raise BadRecordError(f"not JSON: {error}") from None
     if not isinstance(fields, dict):
-        raise BadRecord("not a JSON object")
+        raise BadRecordError("not a JSON object")
     ts = _number(fields, "ts")
     if ts is None:
-        raise BadRecord("ts is missing")
+        raise BadRecordError("ts is missing")
     workflow = _text(fields, "workflow")
     if not workflow:
-        raise BadRecord("workflow is missing")
+        raise BadRecordError("workflow is missing")
     kind = fields.get("kind", "llm_call")
     if kind == "manual_task":
         segment, tier, user = (_text(fields, name) for name in ("segment", "risk_tier", "user_id"))
         return Record(ts, None, (), ManualTask(ts, workflow, segment, tier, user))
     if kind != "llm_call":
-        raise BadRecord(f"kind must be llm_call or manual_task, not {kind!r}")
+        raise BadRecordError(f"kind must be llm_call or manual_task, not {kind!r}")
     call = _call(fields, ts, workflow)
     return Record(ts, call, tuple(_judgements(fields, call)), None)
 
@@ -75,7 +75,7 @@ def parse_record(line: bytes | str) -> Record:
 def _call(fields: dict[str, object], ts: float, workflow: str) -> Call:
     status = fields.get("status", "ok")
     if status not in _STATUSES:
-        raise BadRecord(f"status must be one of {', '.join(sorted(_STATUSES))}, not {status!r}")
+        raise BadRecordError(f"status must be one of {', '.join(sorted(_STATUSES))}, not {status!r}")
     tokens = {name: _count(fields, name) for name in ("input_tokens", "output_tokens", "cached_tokens")}
     return Call(
         ts=ts,
@@ -140,7 +140,7 @@ def _sources(fields: dict[str, object]) -> tuple[Source, ...] | None:
     if given is None:
         return None
     if not isinstance(given, list):
-        raise BadRecord("sources must be a list")
+        raise BadRecordError("sources must be a list")
     found = [s for s in given if isinstance(s, dict)]
     return tuple(Source(_text(s, "id"), _number(s, "score"), _number(s, "age_days")) for s in found)
 
@@ -150,11 +150,11 @@ def _number(fields: dict[str, object], name: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise BadRecord(f"{name} must be a number, not {value!r:.40}")
+        raise BadRecordError(f"{name} must be a number, not {value!r:.40}")
     try:
         number = float(value)
     except OverflowError:
-        raise BadRecord(f"{name} is out of range") from None
+        raise BadRecordError(f"{name} is out of range") from None
     if not math.isfinite(number):
         return None
     return number
@@ -165,7 +165,7 @@ def _count(fields: dict[str, object], name: str) -> int | None:
     if value is None:
         return None
     if value < 0:
-        raise BadRecord(f"{name} must not be negative")
+        raise BadRecordError(f"{name} must not be negative")
     return int(value)
 
 
@@ -181,5 +181,5 @@ def _flag(fields: dict[str, object], name: str) -> bool | None:
     if value is None:
         return None
     if not isinstance(value, bool):
-        raise BadRecord(f"{name} must be true or false, not {value!r:.40}")
+        raise BadRecordError(f"{name} must be true or false, not {value!r:.40}")
     return value
