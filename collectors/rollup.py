@@ -122,6 +122,7 @@ def _status(point: Point, call: Call) -> None:
     elif call.status == "rate_limited":
         point.rate("rate_limited", True)
     point.quantity("attempts", call.attempts)
+    point.rate("retried", call.attempts > 1)
     if call.fallback is not None:
         point.rate("fallback", call.fallback)
 
@@ -132,8 +133,8 @@ def _usage(point: Point, call: Call) -> None:
     _measure(point, "cost", call.cost_usd)
     _measure(point, "input_tokens", call.input_tokens)
     if call.cached_tokens is not None and call.input_tokens:
+        point.quantity("cached_share", min(call.cached_tokens / call.input_tokens, 1.0))
         point.quantity("cached_tokens", call.cached_tokens)
-        point.quantity("cacheable_tokens", call.input_tokens)
     if call.cost_usd is not None and call.input_tokens is not None:
         billed = call.attempts * (call.input_tokens + (call.output_tokens or 0))
         if billed > 0:
