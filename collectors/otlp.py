@@ -1,0 +1,71 @@
+"""What the two encodings of OTLP share: errors, limits, identities and times."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from driftbell.collectors.span import AttributeValue
+
+MAX_DEPTH = 16
+"""Attribute values nested deeper than this are cut off (``None``)."""
+MAX_ATTRIBUTES = 1024
+MAX_EVENTS = 1024
+MAX_LINKS = 128
+_NANO = 1e-9
+_HEX = frozenset("0123456789abcdef")
+
+
+class MalformedError(ValueError):
+    """The whole body cannot be decoded; the message says why and holds nothing of the body."""
+
+
+class RejectedError(ValueError):
+    """One span or record cannot be used; the rest of the body can."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """One OTLP log record; ids are lower-case hex or ``""``; ``time`` is epoch seconds."""
+
+    name: str
+    time: float
+    trace_id: str = ""
+    span_id: str = ""
+    severity: int = 0
+    body: AttributeValue = None
+    attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
+    scope: str = ""
+    scope_version: str = ""
+    resource: Mapping[str, AttributeValue] = field(default_factory=dict)
+
+
+def checked_id(text: str, length: int, name: str) -> str:
+    """``text`` in lower case if it is a non-zero hex id of ``length`` digits; raises `RejectedError`."""
+    lower = text.lower()
+    if len(lower) != length or not _HEX.issuperset(lower):
+        raise RejectedError(f"{name} must be {length} hex digits")
+    if lower.strip("0") == "":
+        raise RejectedError(f"{name} must not be zero")
+    return lower
+
+
+def optional_id(text: str, length: int) -> str:
+    """Like `checked_id`, but an id that is absent, zero or wrong is ``""``."""
+    try:
+        return checked_id(text, length, "id")
+    except RejectedError:
+        return ""
+
+
+def interval(start_nanos: int, end_nanos: int) -> tuple[float, float]:
+    """Start and end in epoch seconds; a missing one equals the other; raises `RejectedError` if both are."""
+    if start_nanos < 0 or end_nanos < 0 or max(start_nanos, end_nanos) >= 1 << 64:
+        raise RejectedError("a time is out of range")
+    if not start_nanos and not end_nanos:
+        raise RejectedError("the span has no time")
+    start = (start_nanos or end_nanos) * _NANO
+    return start, max(start, end_nanos * _NANO)
+
+
+def seconds(nanos: int) -> float:
+    """Nanoseconds since the epoch as seconds."""
+    return nanos * _NANO

@@ -1,0 +1,231 @@
+"""OTLP in JSON -> spans, log records and metric names.
+
+The rules are those of OTLP/JSON: lowerCamelCase names only, hex ids, integer enums, 64-bit integers as string or
+number, unknown names ignored, missing and ``null`` are the default.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Iterator
+
+from driftbell.collectors.otlp import (
+    MAX_ATTRIBUTES,
+    MAX_DEPTH,
+    MAX_EVENTS,
+    MAX_LINKS,
+    LogRecord,
+    MalformedError,
+    RejectedError,
+    checked_id,
+    interval,
+    optional_id,
+    seconds,
+)
+from driftbell.collectors.span import AttributeValue, Span, SpanEvent
+
+Object = dict[str, object]
+_METRIC_KINDS = ("gauge", "sum", "histogram", "exponentialHistogram", "summary")
+
+
+def spans(body: bytes) -> Iterator[Span | str]:
+    """Each span, or the reason why it is rejected; raises `MalformedError`."""
+    for of_resource in _objects(_parse(body), "resourceSpans"):
+        resource = _attributes(_object(of_resource, "resource"))
+        for of_scope in _objects(of_resource, "scopeSpans"):
+            scope = _object(of_scope, "scope")
+            name, version = _text(scope, "name"), _text(scope, "version")
+            for item in _list(of_scope, "spans"):
+                try:
+                    yield _span(item, name, version, resource)
+                except RejectedError as why:
+                    yield str(why)
+
+
+def logs(body: bytes) -> Iterator[LogRecord | str]:
+    """Each log record, or the reason why it is rejected; raises `MalformedError`."""
+    for of_resource in _objects(_parse(body), "resourceLogs"):
+        resource = _attributes(_object(of_resource, "resource"))
+        for of_scope in _objects(of_resource, "scopeLogs"):
+            scope = _object(of_scope, "scope")
+            name, version = _text(scope, "name"), _text(scope, "version")
+            for item in _list(of_scope, "logRecords"):
+                try:
+                    yield _log(item, name, version, resource)
+                except RejectedError as why:
+                    yield str(why)
+
+
+def metrics(body: bytes) -> Iterator[tuple[str, int]]:
+    """Each metric with the number of its data points; raises `MalformedError`."""
+    for of_resource in _objects(_parse(body), "resourceMetrics"):
+        for of_scope in _objects(of_resource, "scopeMetrics"):
+            for metric in _objects(of_scope, "metrics"):
+                points = sum(len(_list(_object(metric, kind), "dataPoints")) for kind in _METRIC_KINDS)
+                yield _text(metric, "name"), points
+
+
+def _parse(body: bytes) -> Object:
+    try:
+        request = json.loads(body)
+    except RecursionError:
+        raise MalformedError("the JSON is nested too deeply") from None
+    except ValueError:
+        raise MalformedError("the body is not valid JSON") from None
+    if not isinstance(request, dict):
+        raise MalformedError("the body is not a JSON object")
+    return request
+
+
+def _list(parent: Object, name: str) -> list[object]:
+    found = parent.get(name)
+    if found is None:
+        return []
+    if not isinstance(found, list):
+        raise MalformedError(f"{name} must be a list")
+    return found
+
+
+def _objects(parent: Object, name: str) -> list[Object]:
+    found = _list(parent, name)
+    for item in found:
+        if not isinstance(item, dict):
+            raise MalformedError(f"{name} must hold objects")
+    return found  # type: ignore[return-value]  # each was checked above
+
+
+def _object(parent: Object, name: str) -> Object:
+    found = parent.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _text(parent: Object, name: str) -> str:
+    found = parent.get(name)
+    return found if isinstance(found, str) else ""
+
+
+def _integer(parent: Object, name: str) -> int:
+    """A 64-bit integer given as number or string; raises `RejectedError`."""
+    found = parent.get(name)
+    if found is None:
+        return 0
+    if isinstance(found, (str, int, float)) and not isinstance(found, bool) and len(str(found)[:40]) < 40:
+        try:
+            return int(found)
+        except (ValueError, OverflowError):
+            pass
+    raise RejectedError(f"{name} must be an integer")
+
+
+def _span(item: object, scope: str, version: str, resource: dict[str, AttributeValue]) -> Span:
+    if not isinstance(item, dict):
+        raise RejectedError("a span must be an object")
+    start, end = interval(_integer(item, "startTimeUnixNano"), _integer(item, "endTimeUnixNano"))
+    status = _object(item, "status")
+    return Span(
+        checked_id(_text(item, "traceId"), 32, "traceId"),
+        checked_id(_text(item, "spanId"), 16, "spanId"),
+        optional_id(_text(item, "parentSpanId"), 16),
+        _text(item, "name"),
+        start,
+        end,
+        _enum(item, "kind"),
+        _enum(status, "code"),
+        _text(status, "message"),
+        _attributes(item),
+        tuple(_event(event) for event in _items(item, "events")[:MAX_EVENTS] if isinstance(event, dict)),
+        tuple(
+            (_text(link, "traceId").lower(), _text(link, "spanId").lower())
+            for link in _items(item, "links")[:MAX_LINKS]
+            if isinstance(link, dict)
+        ),
+        scope,
+        version,
+        resource,
+    )
+
+
+def _event(event: Object) -> SpanEvent:
+    try:
+        nanos = _integer(event, "timeUnixNano")
+    except RejectedError:
+        nanos = 0
+    return SpanEvent(_text(event, "name"), seconds(min(max(nanos, 0), 1 << 64)), _attributes(event))
+
+
+def _log(item: object, scope: str, version: str, resource: dict[str, AttributeValue]) -> LogRecord:
+    if not isinstance(item, dict):
+        raise RejectedError("a log record must be an object")
+    nanos = _integer(item, "timeUnixNano") or _integer(item, "observedTimeUnixNano")
+    if not 0 <= nanos < 1 << 64:
+        raise RejectedError("a time is out of range")
+    return LogRecord(
+        _text(item, "eventName"),
+        seconds(nanos),
+        optional_id(_text(item, "traceId"), 32),
+        optional_id(_text(item, "spanId"), 16),
+        _enum(item, "severityNumber"),
+        _value(item.get("body"), 0),
+        _attributes(item),
+        scope,
+        version,
+        resource,
+    )
+
+
+def _enum(parent: Object, name: str) -> int:
+    found = parent.get(name)
+    return found if isinstance(found, int) and not isinstance(found, bool) and 0 <= found < 1 << 31 else 0
+
+
+def _items(parent: Object, name: str) -> list[object]:
+    found = parent.get(name)
+    return found if isinstance(found, list) else []
+
+
+def _attributes(parent: Object) -> dict[str, AttributeValue]:
+    found: dict[str, AttributeValue] = {}
+    for pair in _items(parent, "attributes")[:MAX_ATTRIBUTES]:
+        if isinstance(pair, dict) and isinstance(key := pair.get("key"), str):
+            found[key] = _value(pair.get("value"), 0)
+    return found
+
+
+def _value(value: object, depth: int) -> AttributeValue:
+    """An AnyValue; one that is not valid, or too deep, is ``None``."""
+    if not isinstance(value, dict) or depth >= MAX_DEPTH:
+        return None
+    if isinstance(text := value.get("stringValue"), str):
+        return text
+    if isinstance(flag := value.get("boolValue"), bool):
+        return flag
+    if value.get("intValue") is not None:
+        try:
+            return _integer(value, "intValue")
+        except RejectedError:
+            return None
+    if (number := value.get("doubleValue")) is not None:
+        return _double(number)
+    if isinstance(array := value.get("arrayValue"), dict):
+        return [_value(member, depth + 1) for member in _items(array, "values")]
+    if isinstance(pairs := value.get("kvlistValue"), dict):
+        members = [pair for pair in _items(pairs, "values") if isinstance(pair, dict)]
+        return {_text(pair, "key"): _value(pair.get("value"), depth + 1) for pair in members}
+    if isinstance(encoded := value.get("bytesValue"), str):
+        try:
+            return base64.b64decode(
+                encoded + "=" * (-len(encoded) % 4), altchars=b"-_" if "-" in encoded or "_" in encoded else None
+            )
+        except (binascii.Error, ValueError):
+            return None
+    return None
+
+
+def _double(number: object) -> float | None:
+    """A double; proto3 JSON also writes it as a string, with ``NaN`` and ``Infinity`` among them."""
+    if isinstance(number, bool) or not isinstance(number, (int, float, str)):
+        return None
+    try:
+        return float(number)
+    except (ValueError, OverflowError):
+        return None
