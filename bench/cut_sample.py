@@ -18,18 +18,21 @@ END = 1774224000  # Mon 2026-03-23 00:00 UTC
 def cut(source: Path, target: Path) -> int:
     """Write the records of the sample, in their order, and return how many there are."""
     kept = 0
-    with gzip.open(source, "rt") as lines, target.open("wb") as raw:
-        with gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=9, mtime=0, filename="") as out:
-            for line in lines:
-                record = json.loads(line)
-                if record["workflow"] not in WORKFLOWS or not FIRST <= record["ts"] < END:
-                    continue
-                if "user_id" in record:
-                    record["user_id"] = record["user_id"][:5]
-                if record.get("sources"):
-                    record["sources"] = record["sources"][:3]
-                out.write(json.dumps(record, separators=(",", ":")).encode() + b"\n")
-                kept += 1
+    with (
+        gzip.open(source, "rt") as lines,
+        target.open("wb") as raw,
+        gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=9, mtime=0, filename="") as out,
+    ):
+        for line in lines:
+            record = json.loads(line)
+            if record["workflow"] not in WORKFLOWS or not FIRST <= record["ts"] < END:
+                continue
+            if "user_id" in record:
+                record["user_id"] = record["user_id"][:5]
+            if record.get("sources"):
+                record["sources"] = record["sources"][:3]
+            out.write(json.dumps(record, separators=(",", ":")).encode() + b"\n")
+            kept += 1
     return kept
 
 

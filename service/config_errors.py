@@ -8,27 +8,32 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from driftbell.service.failure import Failure
+
 Location = tuple[int | str, ...]
 
 
-class ConfigError(ValueError):
+class ConfigError(Failure, ValueError):
     """The configuration cannot be used; every line of the message says what to change."""
 
 
 def complaints(error: ValidationError, model: type[BaseModel], root: yaml.Node | None) -> list[str]:
     """One line per mistake: ``line 3: alerts.chanels: unknown key, did you mean channels?``."""
     schema = model.model_json_schema()
-    return [_complaint(mistake, schema, root) for mistake in error.errors(include_url=False)]
+    found = [_complaint(mistake, schema, root) for mistake in error.errors(include_url=False)]
+    return [text for _, text in sorted(found)]
 
 
-def _complaint(mistake: ErrorDetails, schema: Mapping[str, Any], root: yaml.Node | None) -> str:
+def _complaint(mistake: ErrorDetails, schema: Mapping[str, Any], root: yaml.Node | None) -> tuple[int, str]:
     location = mistake["loc"]
     line, path = _trace(root, location)
     text = mistake["msg"].removeprefix("Value error, ")
-    if mistake["type"] == "extra_forbidden":
+    if mistake["type"] == "missing":
+        text = "is missing"
+    elif mistake["type"] == "extra_forbidden":
         text = _unknown_key(str(location[-1]), _known_keys(schema, location[:-1]))
     where = ".".join(path) or "the file"
-    return f"{where}: {text}" if line is None else f"line {line}: {where}: {text}"
+    return (0, f"{where}: {text}") if line is None else (line, f"line {line}: {where}: {text}")
 
 
 def _unknown_key(key: str, known: list[str]) -> str:
@@ -40,7 +45,11 @@ def _unknown_key(key: str, known: list[str]) -> str:
 
 def _trace(root: yaml.Node | None, location: Location) -> tuple[int | None, list[str]]:
     """The line (from 1) nearest to a location, and the location without the tags of unions."""
-    node, line, path = root, None, []
+    if root is None:
+        return None, [str(step) for step in location]
+    node: yaml.Node | None = root
+    line: int | None = None
+    path: list[str] = []
     for step in location:
         found = next(((key, value) for name, key, value in _children(node) if name == step), None)
         if found is None:
@@ -63,12 +72,20 @@ def _children(node: yaml.Node | None) -> Iterator[tuple[int | str, yaml.Node, ya
 
 def _known_keys(schema: Mapping[str, Any], location: Location) -> list[str]:
     """The keys that the models at a location have."""
-    here = _alternatives(schema, schema)
+    here = [schema]
     for step in location:
-        inside = [below for each in here for below in _below(each, step)]
-        if inside:  # a step that is no key is the tag of a union
-            here = [option for each in inside for option in _alternatives(each, schema)]
-    return sorted({key for each in here for key in each.get("properties", {})})
+        tagged = [each["discriminator"]["mapping"][step] for each in here if step in _tags(each)]
+        inside = [below for each in here for option in _alternatives(each, schema) for below in _below(option, step)]
+        here = [{"$ref": tagged[0]}] if tagged else inside or here
+    return sorted(
+        {key for each in here for option in _alternatives(each, schema) for key in option.get("properties", {})}
+    )
+
+
+def _tags(schema: Mapping[str, Any]) -> Mapping[int | str, str]:
+    """The names by which a location chooses between the members of a union."""
+    tags: Mapping[int | str, str] = schema.get("discriminator", {}).get("mapping", {})
+    return tags
 
 
 def _below(schema: Mapping[str, Any], step: int | str) -> Iterator[Mapping[str, Any]]:

@@ -1,0 +1,65 @@
+"""The `driftbell` command: exit code 0 on success, 1 on a failure it reports, 2 on wrong usage."""
+
+import importlib
+import os
+import sys
+from typing import ClassVar
+
+try:
+    import click
+except ModuleNotFoundError:  # the application side alone is installed
+    raise SystemExit("The driftbell command needs the service: pip install 'driftbell[service]'") from None
+
+from driftbell.service.failure import Failure
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class _Commands(click.Group):
+    """Loads the module of a command when it is asked for; the order is that of a day's work."""
+
+    modules: ClassVar[dict[str, str]] = {
+        "serve": "serve",
+        "demo": "demo",
+        "check-config": "check_config",
+        "doctor": "doctor",
+        "replay": "replay",
+        "backtest": "backtest",
+        "incidents": "incidents",
+        "explain": "explain",
+        "ack": "ack",
+        "resolve": "resolve",
+        "silence": "silence",
+        "summary": "summary",
+    }
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return list(self.modules)
+
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.modules:
+            return None
+        module = importlib.import_module(f"driftbell.service.commands.{self.modules[cmd_name]}")
+        command: click.Command = module.command
+        return command
+
+
+@click.command(cls=_Commands, context_settings=CONTEXT)
+@click.version_option(package_name="driftbell")
+def cli() -> None:
+    """Watches LLM features in production and rings once, early and for a reason."""
+
+
+def main() -> None:
+    """Run the command line; whatever goes wrong is one line on stderr."""
+    try:
+        cli(prog_name="driftbell")
+    except Failure as failure:
+        print(f"error: {failure}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except Exception as error:
+        if os.environ.get("DRIFTBELL_DEBUG"):
+            raise
+        text = " ".join(str(error).split()) or "no message"
+        print(f"error: {type(error).__name__}: {text} (DRIFTBELL_DEBUG=1 shows where)", file=sys.stderr)
+        raise SystemExit(1) from None

@@ -1,0 +1,151 @@
+"""The one configuration of the service: a YAML file, validated as a whole; everything in it may be left out.
+
+Each part is described by the package that uses it (`driftbell.alerts.settings`, ...) and put together here. Unknown
+keys are errors that name the nearest key. Secrets are references (``env:NAME``, ``file:PATH``).
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field, ValidationError, field_validator
+
+from driftbell.alerts.duration import Seconds
+from driftbell.alerts.secret import SecretRef
+from driftbell.alerts.settings import AlertSettings, Section
+from driftbell.alerts.weekly.settings import WeeklySettings
+from driftbell.collectors.pricing import ModelPrice, PriceTable
+from driftbell.service.config_errors import ConfigError, complaints
+
+MAX_FILE_BYTES = 1_000_000
+MAX_PRICES = 10_000
+DAY = 86_400.0
+
+Usd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Listen(Section):
+    """Where the service takes data (``HOST:PORT``; port 0 picks a free one). The page and the API share ``http``."""
+
+    http: str = "127.0.0.1:4318"
+    grpc: str | None = "127.0.0.1:4317"
+
+    @field_validator("http", "grpc")
+    @classmethod
+    def _check(cls, text: str | None) -> str | None:
+        if text is not None:
+            parse_address(text)
+        return text
+
+
+class Price(Section):
+    """USD per million tokens of one model."""
+
+    input: Usd
+    output: Usd
+    cached_input: Usd | None = None
+
+
+class Retention(Section):
+    """How long what is kept. Hours and days of the measures outlive the calls that they were made of."""
+
+    spans: Seconds = Field(default=2 * DAY, ge=3600)
+    calls: Seconds = Field(default=35 * DAY, ge=DAY)
+    minutes: Seconds = Field(default=35 * DAY, ge=DAY)
+    hours: Seconds = Field(default=400 * DAY, ge=7 * DAY)
+
+
+class Schedule(Section):
+    """How often the service looks (seconds or ``30s``, ``5m``)."""
+
+    evaluate_every: Seconds = Field(default=60.0, ge=1)
+    deliver_every: Seconds = Field(default=2.0, ge=0.2)
+    weekly_every: Seconds = Field(default=300.0, ge=1)
+
+
+class Config(Section):
+    """The whole file. An empty one is valid: workflows are found in the spans, alerts stay in the store."""
+
+    data_dir: Path = Path("driftbell-data")
+    listen: Listen = Listen()
+    token: SecretRef | None = None
+    prices: dict[str, Price] = Field(default_factory=dict, max_length=MAX_PRICES)
+    public_prices: bool = True
+    retention: Retention = Retention()
+    schedule: Schedule = Schedule()
+    alerts: AlertSettings = AlertSettings()
+    weekly: WeeklySettings = WeeklySettings()
+
+    def price_table(self) -> PriceTable:
+        """The prices as the collectors use them."""
+        models = {
+            model: ModelPrice(price.input, price.output, price.cached_input) for model, price in self.prices.items()
+        }
+        return PriceTable(models, self.public_prices)
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """``HOST:PORT`` as a pair; raises ValueError that says what to write."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"{text!r} is no address; write HOST:PORT, for example 127.0.0.1:4318")
+    return host.strip("[]"), int(port)
+
+
+def load_config(path: Path | None) -> Config:
+    """The configuration in a file (the defaults without one); raises ConfigError that names every mistake."""
+    if path is None:
+        return Config()
+    text = _read(path)
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.load(text, Loader=_StrictLoader)  # a SafeLoader that refuses repeated keys
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigError(f"{path} is not YAML: {_one_line(error)}") from None
+    if data is not None and not isinstance(data, dict):
+        raise ConfigError(f"{path} must hold keys and values, such as 'listen:'")
+    try:
+        return Config.model_validate(data or {})
+    except ValidationError as error:
+        raise ConfigError("\n".join(f"{path}: {line}" for line in complaints(error, Config, root))) from None
+
+
+def load_prices(path: Path) -> dict[str, Price]:
+    """A price file (JSON): ``{"model": {"input": usd, "output": usd, "cached_input": usd}}`` per million tokens."""
+    try:
+        data = json.loads(_read(path))
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} is not JSON: {error}") from None
+    try:
+        return Config.model_validate({"prices": data}).prices
+    except ValidationError as error:
+        raise ConfigError("\n".join(f"{path}: {line}" for line in complaints(error, Config, None))) from None
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(MAX_FILE_BYTES + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"cannot read {path}: {reason}") from None
+    if len(text) > MAX_FILE_BYTES:
+        raise ConfigError(f"{path} is larger than {MAX_FILE_BYTES:,} characters")
+    return text
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses a key that stands twice, of which YAML would silently keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.YAMLError(f"line {key.start_mark.line + 1}: {key.value} stands there twice")
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
