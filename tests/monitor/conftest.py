@@ -1,0 +1,130 @@
+"""A collector that keeps what it is sent, and a monitor configured to send to it."""
+
+import http.server
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from driftbell import monitor
+
+
+@dataclass
+class SentSpan:
+    """A span as the collector decoded it."""
+
+    name: str
+    trace_id: str
+    span_id: str
+    parent_id: str
+    start: int
+    end: int
+    status: int
+    attributes: dict[str, Any]
+    resource: dict[str, Any]
+
+
+@dataclass
+class Collector:
+    """An OTLP/HTTP receiver. ``status`` and ``body`` are what it answers; ``bodies`` what it was sent."""
+
+    url: str = ""
+    status: int = 200
+    body: bytes = b""
+    bodies: list[bytes] = field(default_factory=list)
+
+    def spans(self) -> list[SentSpan]:
+        """Everything that arrived, after waiting for what is on its way."""
+        assert monitor.flush(10)
+        return [span for body in self.bodies for span in decoded(body)]
+
+    def span(self) -> SentSpan:
+        """The only span that arrived."""
+        [span] = self.spans()
+        return span
+
+
+def decoded(body: bytes) -> Iterator[SentSpan]:
+    request = ExportTraceServiceRequest()
+    request.ParseFromString(body)
+    for resource_spans in request.resource_spans:
+        resource = {pair.key: value(pair.value) for pair in resource_spans.resource.attributes}
+        for scope_spans in resource_spans.scope_spans:
+            for span in scope_spans.spans:
+                yield SentSpan(
+                    span.name,
+                    span.trace_id.hex(),
+                    span.span_id.hex(),
+                    span.parent_span_id.hex(),
+                    span.start_time_unix_nano,
+                    span.end_time_unix_nano,
+                    span.status.code,
+                    {pair.key: value(pair.value) for pair in span.attributes},
+                    resource,
+                )
+
+
+def value(given: Any) -> Any:
+    kind = given.WhichOneof("value")
+    if kind == "array_value":
+        return [value(item) for item in given.array_value.values]
+    return getattr(given, kind)
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    kept = Collector()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            kept.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(kept.status)
+            self.send_header("Content-Length", str(len(kept.body)))
+            self.end_headers()
+            self.wfile.write(kept.body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    kept.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    yield kept
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def strict(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Errors of our own fail the test instead of being logged."""
+    monkeypatch.setenv("DRIFTBELL_STRICT", "1")
+
+
+@pytest.fixture
+def recording(collector: Collector) -> Iterator[Collector]:
+    """A collector, and the monitor sending to it."""
+    monitor.shutdown()
+    assert monitor.configure(endpoint=collector.url, service="tests")
+    yield collector
+    monitor.shutdown()
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], bool]], None]:
+    """Wait until something holds, at most ten seconds."""
+
+    def wait(condition: Callable[[], bool]) -> None:
+        until = time.monotonic() + 10
+        while not condition():
+            assert time.monotonic() < until, "it did not happen in ten seconds"
+            time.sleep(0.01)
+
+    return wait

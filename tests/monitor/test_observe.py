@@ -1,0 +1,118 @@
+import asyncio
+
+import pytest
+
+from driftbell import monitor
+
+CHAT = {
+    "id": "chatcmpl-1",
+    "model": "gpt-4o-2024-08-06",
+    "choices": [{"finish_reason": "stop", "message": {"content": "hello"}}],
+    "usage": {"prompt_tokens": 30, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 10}},
+}
+
+
+def test_a_call_says_which_workflow_it_served_and_what_it_used(recording):
+    @monitor.observe(workflow="triage", segment="de", risk_tier="high", owner="team-a")
+    def triage(text):
+        return CHAT
+
+    assert triage("x") is CHAT
+    told = recording.span().attributes
+    assert told["driftbell.workflow"] == "triage"
+    assert (told["driftbell.segment"], told["driftbell.risk_tier"], told["driftbell.owner"]) == ("de", "high", "team-a")
+    assert told["gen_ai.response.model"] == "gpt-4o-2024-08-06"
+    assert told["gen_ai.usage.input_tokens"] == 30
+    assert told["gen_ai.usage.cache_read.input_tokens"] == 10
+    assert told["gen_ai.usage.output_tokens"] == 5
+    assert told["gen_ai.response.finish_reasons"] == ["stop"]
+
+
+def test_an_async_call_ends_when_its_body_does(recording):
+    @monitor.observe("triage")
+    async def triage():
+        await asyncio.sleep(0.02)
+        return CHAT
+
+    assert asyncio.run(triage()) is CHAT
+    span = recording.span()
+    assert span.end - span.start >= 20_000_000
+    assert span.attributes["gen_ai.usage.input_tokens"] == 30
+
+
+def test_segments_may_depend_on_the_arguments(recording):
+    @monitor.observe("triage", segment=lambda country: country.lower())
+    def triage(country):
+        return None
+
+    triage("DE")
+    assert recording.span().attributes["driftbell.segment"] == "de"
+
+
+def test_an_exception_reaches_the_caller_and_only_its_class_the_collector(recording):
+    @monitor.observe("triage")
+    def triage():
+        raise ValueError("a secret prompt")
+
+    with pytest.raises(ValueError, match="a secret prompt"):
+        triage()
+    span = recording.span()
+    assert span.status == 2
+    assert span.attributes["error.type"] == "ValueError"
+    assert span.attributes["driftbell.status"] == "error"
+    assert b"secret" not in b"".join(recording.bodies)
+
+
+def test_nested_calls_are_parent_and_child(recording):
+    @monitor.observe("outer")
+    def outer():
+        with monitor.observe("inner"):
+            pass
+
+    outer()
+    inner, parent = recording.spans()
+    assert inner.parent_id == parent.span_id
+    assert inner.trace_id == parent.trace_id
+
+
+def test_a_body_enriches_its_call(recording):
+    with monitor.observe("answers") as call:
+        call.sources = [monitor.Source("doc-1", 0.9, 12), {"id": "doc-2", "score": 0.5}, "doc-3"]
+        call.citations = 1
+        call.format_ok = True
+        call.user = "alice@example.com"
+        call.prompt_version = "v7"
+    told = recording.span().attributes
+    assert told["gen_ai.retrieval.documents"] == (
+        '[{"id":"doc-1","score":0.9,"age_days":12.0},{"id":"doc-2","score":0.5},{"id":"doc-3"}]'
+    )
+    assert told["driftbell.retrieval.count"] == 3
+    assert told["driftbell.citations.count"] == 1
+    assert told["driftbell.format_ok"] is True
+    assert told["gen_ai.prompt.version"] == "v7"
+    assert len(told["user.id"]) == 16
+    assert "alice" not in told["user.id"]
+
+
+def test_reports_refer_to_their_call(recording):
+    with monitor.observe("answers") as call:
+        ref = call.ref
+    assert len(ref) == 49
+    monitor.override(ref, "edited", edit_distance=0.25, review_ms=4000, at=1_700_000_000)
+    _, report = recording.spans()
+    assert report.name == "driftbell.override"
+    assert report.end == 1_700_000_000 * 10**9
+    assert f"{report.attributes['driftbell.call.trace_id']}-{report.attributes['driftbell.call.span_id']}" == ref
+    assert report.attributes["driftbell.override.edit_distance"] == 0.25
+
+
+def test_without_configuration_everything_is_a_no_op():
+    monitor.shutdown()
+
+    @monitor.observe("triage")
+    def triage():
+        monitor.current_call().citations = 3
+        return monitor.current_call().ref
+
+    assert triage() == ""
+    monitor.feedback("anything", 1)
