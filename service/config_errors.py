@@ -94,8 +94,10 @@ def _below(schema: Mapping[str, Any], step: int | str) -> Iterator[Mapping[str, 
             yield schema["items"]
     elif step in schema.get("properties", {}):
         yield schema["properties"][step]
-    elif isinstance(schema.get("additionalProperties"), dict):
-        yield schema["additionalProperties"]
+    else:  # a table whose keys are the user's own
+        yield from schema.get("patternProperties", {}).values()
+        if isinstance(schema.get("additionalProperties"), dict):
+            yield schema["additionalProperties"]
 
 
 def _alternatives(schema: Mapping[str, Any], root: Mapping[str, Any]) -> list[Mapping[str, Any]]:
