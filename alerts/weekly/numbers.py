@@ -1,0 +1,300 @@
+"""The numbers of one summary: pure, from points, markers and incidents to frozen records.
+
+A week is a half-open local interval in the reader's zone. Each figure is compared with last week and with the four
+weeks before; verdicts are given over all workflows of the summary at once, so that the share of wrong ones is held.
+"""
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from driftbell.alerts.weekly.figure import Draft, Figure, Measure, measures_of
+from driftbell.alerts.weekly.money import Budget, Money, budget_of, money_of
+from driftbell.alerts.weekly.outcome import Outcome, outcome_of
+from driftbell.alerts.weekly.settings import Recipient, WeeklySettings, WorkflowSettings
+from driftbell.alerts.weekly.tally import ENOUGH_PEOPLE, Only, Series, WorkflowTally, tally
+from driftbell.alerts.weekly.told import Change, Told, changes_of
+from driftbell.alerts.weekly.verdict import Worth, compare, discoveries, judge
+from driftbell.alerts.weekly.weeks import DAYS_SHORT, MONTHS, USUAL_WEEKS, WEEK_DAYS, Days, Week
+from driftbell.alerts.wording import percent
+from driftbell.collectors.call import Marker
+from driftbell.collectors.point import Point, Quantity, bucket_middle
+from driftbell.detectors.decomposition import UnitPrices
+
+MAX_GROUPS = 12
+"""Segments or risk tiers looked at by themselves, the largest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowWeek:
+    """One workflow in one week. ``figures`` speak of the whole, ``groups`` of its segments and risk tiers."""
+
+    workflow: str
+    title: str
+    owner: str | None
+    week: Week
+    settings: WorkflowSettings
+    calls: int
+    usual_calls: float | None
+    figures: tuple[Figure, ...]
+    groups: tuple[Figure, ...]
+    outcome: str
+    outcome_is: str
+    money: Money
+    budget: Budget | None
+    slowest: tuple[float | None, float | None]
+    """One answer in twenty took longer than this (ms): this week, usual."""
+    told: tuple[Told, ...]
+    changes: tuple[Change, ...]
+    unseen: tuple[str, ...]
+    few_people: bool
+    daily_cost: tuple[float | None, ...]
+    """Cost of the 35 days, None before the first data."""
+
+    def figure(self, name: str) -> Figure | None:
+        """The figure of that name for the whole workflow; None when it was not observed."""
+        return next((figure for figure in self.figures if figure.name == name), None)
+
+    @property
+    def moved(self) -> list[Figure]:
+        """What changed for better or worse, the farthest first; groups only where the whole did not move alike."""
+        whole = [figure for figure in self.figures if figure.moved]
+        named = {(figure.measure.name, figure.verdict) for figure in whole}
+        groups = [
+            figure for figure in self.groups if (figure.measure.name, figure.verdict) not in named and figure.moved
+        ]
+        return sorted(whole + groups, key=lambda figure: (figure.verdict != "Worse", -figure.weight))
+
+    @property
+    def quiet(self) -> bool:
+        """Whether the week was as usual and nothing is open."""
+        return not self.moved and not self.told and self.calls > 0 and not (self.budget and self.budget.over)
+
+    @property
+    def command(self) -> str:
+        """What recomputes every number of this record."""
+        zone = "" if self.week.zone_name == "UTC" else f" --zone {self.week.zone_name}"
+        return f"driftbell summary --workflow {shlex.quote(self.workflow)} --week {self.week.name}{zone} --format json"
+
+
+@dataclass(frozen=True, slots=True)
+class WeeklyNumbers:
+    """Everything of one recipient's week; ``compared`` counts the comparisons over which verdicts were given."""
+
+    week: Week
+    recipient: str
+    workflows: tuple[WorkflowWeek, ...]
+    compared: int
+    gaps: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What besides the points a summary rests on. ``gaps`` are sentences about times that could not be watched."""
+
+    markers: Sequence[Marker] = ()
+    told: Sequence[Told] = ()
+    gaps: Sequence[str] = ()
+    prices: Mapping[str, UnitPrices] = field(default_factory=dict)
+
+
+def weekly_numbers(
+    points: Iterable[Point], week: Week, facts: Facts, settings: WeeklySettings, recipient: Recipient
+) -> WeeklyNumbers:
+    """The numbers of ``week`` for what ``recipient`` reads.
+
+    ``points`` cover the five weeks of `Days`, in any order and of any width that does not straddle a local midnight.
+    A workflow without a single call in five weeks does not appear.
+    """
+    days = Days(week)
+    tallies = tally((point for point in points if recipient.reads(point.key.workflow)), days)
+    drafts: dict[str, list[Draft]] = {}
+    outcomes: dict[str, Outcome] = {}
+    for name, found in sorted(tallies.items()):
+        outcomes[name] = outcome_of(found, settings.of(name))
+        drafts[name] = _drafts(found, outcomes[name])
+    flat = [draft for of_one in drafts.values() for draft in of_one if draft.measure.good]
+    real = dict(zip(map(id, flat), discoveries([draft.comparison for draft in flat]), strict=True))
+    weeks = [
+        _workflow_week(name, tallies[name], outcomes[name], drafts[name], real, days, facts, settings.of(name))
+        for name in drafts
+    ]
+    weeks.sort(key=_worst_first)
+    return WeeklyNumbers(week, recipient.name, tuple(weeks), len(flat), tuple(facts.gaps))
+
+
+def _worst_first(week: WorkflowWeek) -> tuple[object, ...]:
+    worse = sum(figure.weight for figure in week.moved if figure.verdict == "Worse")
+    better = sum(figure.weight for figure in week.moved if figure.verdict == "Better")
+    return (-sum(one.still_open for one in week.told), -worse, -len(week.told), -better, week.workflow)
+
+
+def _drafts(found: WorkflowTally, outcome: Outcome) -> list[Draft]:
+    ratios = [week for week in range(USUAL_WEEKS) if sum(found.series("calls").hits[week * 7 : week * 7 + 7]) > 0]
+    whole_weeks = complete_weeks(found)
+    drafts = [_draft(_per_outcome(outcome), None, found, ratios, whole_weeks, outcome.coverage_moved)]
+    groups = groups_of(found)
+    for measure in measures_of(found):
+        drafts.append(_draft(measure, None, found, ratios, whole_weeks))
+        if measure.sliced:
+            for only in groups:
+                if measure.kind != "people" or may_show_people(found):
+                    drafts.append(_draft(measure, only, found, ratios, whole_weeks))
+    few = _few_people(found)
+    return [d for d in drafts if any(d.series.hits) and not (few and d.measure.kind == "people")]
+
+
+def _per_outcome(outcome: Outcome) -> Measure:
+    def take(found: WorkflowTally, only: Only | None) -> Series:
+        return found.series("cost", only).over(outcome.counted)
+
+    return Measure("cost_per_outcome", f"Cost per {outcome.title}", "usd", "money", -1, Worth(0.05), take)
+
+
+def _draft(
+    measure: Measure,
+    only: Only | None,
+    found: WorkflowTally,
+    ratios: list[int],
+    whole_weeks: list[int],
+    blind: bool = False,
+) -> Draft:
+    series = measure.take(found, only)
+    weeks = whole_weeks if measure.weekly else ratios
+    result = compare(series, measure.worth, share=measure.unit == "share", weeks=weeks, least=measure.least)
+    if blind:
+        result = replace(result, p=None, reason="outcomes were not reported as before")
+    return Draft(measure, only, series, result)
+
+
+def _finish(draft: Draft, real: bool, whole_weeks: list[int]) -> Figure:
+    comparison, measure = draft.comparison, draft.measure
+    scale = float(WEEK_DAYS) if measure.weekly else 1.0
+    verdict, reason = judge(comparison, real, measure.good)
+    weeks: list[float | None] = []
+    for week in range(USUAL_WEEKS + 1):
+        hits, trials = draft.series.week(week)
+        partial = measure.weekly and week not in (*whole_weeks, USUAL_WEEKS)
+        weeks.append(None if partial or trials <= 0 else hits / trials * scale)
+    of_cases = draft.series.week(USUAL_WEEKS)[0] if measure.unit == "share" else None
+    usual = None if comparison.usual is None else comparison.usual * scale
+    values = (weeks[USUAL_WEEKS], weeks[USUAL_WEEKS - 1], usual)
+    return Figure(measure, draft.only, *values, comparison.cases, of_cases, tuple(weeks), verdict, reason)
+
+
+def complete_weeks(found: WorkflowTally) -> list[int]:
+    """The usual weeks that lie wholly after the first data; only they can be summed."""
+    first = min(day for day, _ in found.days)
+    return [week for week in range(USUAL_WEEKS) if week * WEEK_DAYS >= first]
+
+
+def groups_of(found: WorkflowTally) -> list[Only]:
+    """Segments and risk tiers worth a look of their own: where there is more than one, the largest first."""
+    groups: list[Only] = []
+    for place in (0, 1):
+        sizes: dict[str, int] = {}
+        for (day, key), sums in found.days.items():
+            value = key[place]
+            if value is not None and day >= USUAL_WEEKS * WEEK_DAYS:
+                sizes[value] = sizes.get(value, 0) + sums.calls
+        largest = sorted(sizes, key=lambda value: (-sizes[value], value))[:MAX_GROUPS]
+        groups += [Only(place, value) for value in largest if len(sizes) > 1]
+    return groups
+
+
+def may_show_people(found: WorkflowTally) -> bool:
+    """Whether people's choices may be shown by segment: every segment must be known to hold enough people.
+
+    One small segment hides them all, else it could be found by subtraction. Risk tiers follow the same rule.
+    """
+    by_segment = [people for segment, people in found.people.items() if segment is not None]
+    return bool(by_segment) and all(len(people) >= ENOUGH_PEOPLE for people in by_segment)
+
+
+def _few_people(found: WorkflowTally) -> bool:
+    people = len(found.people.get(None, ()))
+    return 0 < people < ENOUGH_PEOPLE
+
+
+def _workflow_week(
+    name: str,
+    found: WorkflowTally,
+    outcome: Outcome,
+    drafts: list[Draft],
+    real: Mapping[int, bool],
+    days: Days,
+    facts: Facts,
+    settings: WorkflowSettings,
+) -> WorkflowWeek:
+    whole_weeks = complete_weeks(found)
+    figures = [_finish(draft, real.get(id(draft), False), whole_weeks) for draft in drafts]
+    whole = tuple(figure for figure in figures if figure.only is None)
+    cost, calls = found.series("cost"), found.series("calls")
+    first = min(day for day, _ in found.days)
+    told = tuple(one for one in facts.told if one.workflow == name and one.within(days.week))
+    usual_calls = [calls.week(week)[0] for week in whole_weeks]
+    return WorkflowWeek(
+        workflow=name,
+        title=settings.title or name,
+        owner=settings.owner,
+        week=days.week,
+        settings=settings,
+        calls=int(calls.week(USUAL_WEEKS)[0]),
+        usual_calls=sum(usual_calls) / len(usual_calls) if usual_calls else None,
+        figures=whole,
+        groups=tuple(figure for figure in figures if figure.only is not None),
+        outcome=outcome.title,
+        outcome_is=outcome.definition,
+        money=money_of(found, outcome, whole_weeks, facts.prices),
+        budget=budget_of(cost, days, first, settings.budget_per_month),
+        slowest=_slowest(found),
+        told=told,
+        changes=changes_of(name, found, facts.markers, drafts, whole, days),
+        unseen=_unseen(found, outcome, days, first),
+        few_people=_few_people(found),
+        daily_cost=tuple(None if day < first else cost.hits[day] for day in range(Days.count)),
+    )
+
+
+def _slowest(found: WorkflowTally) -> tuple[float | None, float | None]:
+    usual = Quantity()
+    for week in range(USUAL_WEEKS):
+        usual.add(found.latency.get(week, Quantity()))
+    return _percentile(found.latency.get(USUAL_WEEKS, Quantity())), _percentile(usual)
+
+
+def _percentile(quantity: Quantity, share: float = 0.95) -> float | None:
+    below = 0
+    for index, count in sorted(quantity.buckets.items()):
+        below += count
+        if below >= share * quantity.count:
+            return bucket_middle(index)
+    return None
+
+
+def _unseen(found: WorkflowTally, outcome: Outcome, days: Days, first: int) -> tuple[str, ...]:
+    notes = []
+    for name, words in (
+        ("unpriced", "of calls have no known price and are left out"),
+        ("usage_missing", "of calls told no token counts"),
+    ):
+        hits, trials = found.series(name).week(USUAL_WEEKS)
+        if hits and trials:
+            notes.append(f"{percent(hits / trials)} {words}")
+    coverage = outcome.coverage
+    if coverage is not None and coverage < 0.995:
+        notes.append(f"{percent(1 - coverage)} of calls had no outcome recorded")
+    calls = found.series("calls").hits
+    busy = [sum(calls[week * 7 + i] > 0 for week in range(USUAL_WEEKS)) for i in range(WEEK_DAYS)]
+    silent = [i for i in range(WEEK_DAYS) if not calls[28 + i] and busy[i] >= 2 and 28 + i >= first]
+    if silent:
+        names = ", ".join(DAYS_SHORT[i] for i in silent)
+        notes.append(f"no calls at all on {names}")
+    if len(complete_weeks(found)) < USUAL_WEEKS:
+        start = days.dates[first]
+        notes.append(
+            f"watched only since {start.day} {MONTHS[start.month - 1]}, so “usual” rests on fewer than four weeks"
+        )
+    if found.left_out:
+        notes.append("more kinds of outcomes or evaluations than are kept; the rest is left out")
+    return tuple(notes)

@@ -1,0 +1,197 @@
+"""Points of five weeks -> sums per local day and slice: the one pass over the data that every number rests on."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from driftbell.alerts.weekly.weeks import WEEK_DAYS, Days
+from driftbell.collectors.point import Point, PointKey, Quantity
+
+MAX_NAMES = 200
+"""Evaluations and outcomes kept per workflow; the rest is counted as left out."""
+ENOUGH_PEOPLE = 10
+"""Smaller groups are not shown; a point names at most its sixteen heaviest users, enough to tell ten."""
+
+Row = list[float]
+Slice = tuple[str | None, str | None]
+
+
+@dataclass(slots=True)
+class DayTally:
+    """Sums of one slice (segment, risk tier) and day: name -> ``[hits or sum, trials or count]``."""
+
+    calls: int = 0
+    manual: int = 0
+    sums: dict[str, Row] = field(default_factory=dict)
+
+    def add(self, name: str, amount: float, trials: float) -> None:
+        """Count ``amount`` over ``trials`` for one measure."""
+        row = self.sums.get(name)
+        if row is None:
+            self.sums[name] = [amount, trials]
+        else:
+            row[0] += amount
+            row[1] += trials
+
+
+@dataclass(slots=True)
+class WorkflowTally:
+    """Everything kept of one workflow."""
+
+    days: dict[tuple[int, Slice], DayTally] = field(default_factory=dict)
+    cells: dict[tuple[int, str | None, str | None], Point] = field(default_factory=dict)
+    """(week, segment, model) -> what the decomposition of cost needs; week 4 is the week itself."""
+    latency: dict[int, Quantity] = field(default_factory=dict)
+    people: dict[str | None, set[str]] = field(default_factory=dict)
+    """Users of the week itself, in all (None) and by segment; at most twenty are held, and never shown."""
+    versions: dict[tuple[str, str], dict[int, int]] = field(default_factory=dict)
+    """(``prompt version`` or ``model``, value) -> calls per day."""
+    names: set[str] = field(default_factory=set)
+    left_out: int = 0
+
+    def slices(self) -> list[Slice]:
+        """The slices that occur, in a stable order."""
+        return sorted({key[1] for key in self.days}, key=lambda s: tuple(part or "" for part in s))
+
+    def series(self, name: str, only: "Only | None" = None) -> "Series":
+        """The measure by day, over all slices or those of one segment or tier."""
+        series = Series()
+        for (day, place), tally in self.days.items():
+            if only is not None and place[only.place] != only.value:
+                continue
+            if name in ("calls", "manual"):
+                series.hits[day] += tally.calls if name == "calls" else tally.manual
+                series.trials[day] = 1.0
+            elif (row := tally.sums.get(name)) is not None:
+                series.hits[day] += row[0]
+                series.trials[day] += row[1]
+        return series
+
+
+@dataclass(frozen=True, slots=True)
+class Only:
+    """One segment (place 0) or one risk tier (place 1)."""
+
+    place: int
+    value: str
+
+    @property
+    def words(self) -> str:
+        """``segment high-risk``."""
+        return f"{('segment', 'risk tier')[self.place]} {self.value}"
+
+
+class Series:
+    """One measure by day of the five weeks: a ratio of ``hits`` to ``trials``."""
+
+    __slots__ = ("hits", "trials")
+
+    def __init__(self, hits: list[float] | None = None, trials: list[float] | None = None) -> None:
+        self.hits = hits or [0.0] * Days.count
+        self.trials = trials or [0.0] * Days.count
+
+    def week(self, week: int) -> tuple[float, float]:
+        """(hits, trials) of one week; 4 is the week itself, 3 the last, 0 the oldest."""
+        days = slice(week * WEEK_DAYS, (week + 1) * WEEK_DAYS)
+        return sum(self.hits[days]), sum(self.trials[days])
+
+    def over(self, other: "Series") -> "Series":
+        """The hits of this one over the hits of another."""
+        return Series(self.hits, other.hits)
+
+    def less(self, other: "Series") -> "Series":
+        """The hits of this one without those of another, over the same trials."""
+        return Series([a - b for a, b in zip(self.hits, other.hits, strict=True)], self.trials)
+
+    def plus(self, other: "Series") -> "Series":
+        """Hits and trials of both."""
+        pairs = ((self.hits, other.hits), (self.trials, other.trials))
+        return Series(*([a + b for a, b in zip(mine, theirs, strict=True)] for mine, theirs in pairs))
+
+
+_MEANS = frozenset({"cost", "attempts", "input_tokens", "output_tokens", "latency_ms", "edit_distance", "source_age"})
+_FOR_CELLS = ("cost", "attempts", "input_tokens", "cached_tokens", "cacheable_tokens", "output_tokens")
+_OPEN_NAMES = ("eval.", "outcome.")
+
+
+def tally(points: Iterable[Point], days: Days) -> dict[str, WorkflowTally]:
+    """One pass over the points, each of which lies within one local day; points outside the weeks are skipped."""
+    found: dict[str, WorkflowTally] = {}
+    index_of: dict[int, int | None] = {}
+    for point in points:
+        minute = point.key.minute
+        if minute not in index_of:
+            index_of[minute] = days.index(minute)
+        day = index_of[minute]
+        if day is None:
+            continue
+        workflow = found.get(point.key.workflow)
+        if workflow is None:
+            workflow = found[point.key.workflow] = WorkflowTally()
+        _count(workflow, point, day)
+    return found
+
+
+def _count(workflow: WorkflowTally, point: Point, day: int) -> None:
+    key = point.key
+    place = (key.segment, key.risk_tier)
+    sums = workflow.days.get((day, place))
+    if sums is None:
+        sums = workflow.days[day, place] = DayTally()
+    sums.calls += point.calls
+    sums.manual += point.manual
+    for name, amount, trials in _measures(workflow, point):
+        sums.add(name, amount, trials)
+    week = day // WEEK_DAYS
+    _add_cell(workflow, point, week)
+    latency = point.quantities.get("latency_ms")
+    if latency is not None:
+        workflow.latency.setdefault(week, Quantity()).add(latency)
+    for kind, value in (("prompt", key.prompt_version), ("model", key.model)):
+        if value is not None and point.calls and len(workflow.versions) < MAX_NAMES:
+            by_day = workflow.versions.setdefault((kind, value), {})
+            by_day[day] = by_day.get(day, 0) + point.calls
+    if week == Days.count // WEEK_DAYS - 1:
+        for group in (None, key.segment or ""):
+            people = workflow.people.setdefault(group, set())
+            if len(people) < 2 * ENOUGH_PEOPLE:
+                people.update(point.users)
+
+
+def _measures(workflow: WorkflowTally, point: Point) -> Iterator[tuple[str, float, float]]:
+    for name, (hits, trials) in point.rates.items():
+        if _kept(workflow, name):
+            yield name, hits, trials
+    for name, quantity in point.quantities.items():
+        if name in _MEANS or (name.startswith("eval.") and _kept(workflow, name)):
+            yield name, quantity.total, quantity.count
+
+
+def _kept(workflow: WorkflowTally, name: str) -> bool:
+    if name in workflow.names or not name.startswith(_OPEN_NAMES):
+        return True
+    if len(workflow.names) >= MAX_NAMES:
+        workflow.left_out += 1
+        return False
+    workflow.names.add(name)
+    return True
+
+
+def _add_cell(workflow: WorkflowTally, point: Point, week: int) -> None:
+    place = (week, point.key.segment, point.key.model)
+    cell = workflow.cells.get(place)
+    if cell is None:
+        key = PointKey(week, point.key.workflow, point.key.segment, None, point.key.model, None)
+        cell = workflow.cells[place] = Point(key)
+    for name in _FOR_CELLS:
+        quantity = point.quantities.get(name)
+        if quantity is not None:
+            mine = cell.quantities.get(name)
+            if mine is None:
+                mine = cell.quantities[name] = Quantity()
+            mine.count += quantity.count
+            mine.total += quantity.total
+    priced = point.rates.get("unpriced")
+    if priced is not None:
+        row = cell.rates.setdefault("unpriced", [0, 0])
+        row[0] += priced[0]
+        row[1] += priced[1]

@@ -1,0 +1,153 @@
+"""Better, Same, Worse or Cannot tell: each week is tested against the four before it and their own variation.
+
+A week's figure is a ratio of sums (a share, a mean, money per outcome). What a usual week varies is learned twice:
+from its days (their residuals, weekdays removed) and from the four weekly values themselves, which also hold slow
+drift but are only four. The two are pooled as in a moderated t statistic (Smyth, Statistical Applications in
+Genetics 3, 2004), but never below what the weeks show; degrees of freedom by Satterthwaite. A share is never given
+less variation than its binomial one. Over all comparisons of a summary the false discovery rate is held at
+`FALSE_DISCOVERIES` (Benjamini and Hochberg, J. R. Stat. Soc. B 57, 1995), so that looking at more does not tell more.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from scipy.special import stdtr, stdtrit
+
+from driftbell.alerts.weekly.tally import Series
+from driftbell.alerts.weekly.weeks import USUAL_WEEKS, WEEK_DAYS
+
+Verdict = Literal["Better", "Same", "Worse", "Cannot tell"]
+FALSE_DISCOVERIES = 0.05
+ENOUGH_CASES = 30
+DAYS_WEIGHT = 8.0
+"""Degrees of freedom granted to the variation learned from days; the weekly values bring at most three."""
+BLIND_FACTOR = 5.0
+"""With an uncertainty beyond so many times the smallest change worth telling, no difference means nothing."""
+UNSURE_FACTOR = 1.5
+"""The same where the week differs by more than is worth telling, and yet not by more than usual."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One figure against its usual weeks, before multiplicity is looked at.
+
+    ``p`` is two-sided; None when nothing can be compared, and ``reason`` says why. ``margin`` is half the width of
+    the 95 % interval of the difference; ``worth`` the smallest difference worth telling, in the figure's unit.
+    """
+
+    this: float | None
+    last: float | None
+    usual: float | None
+    cases: float
+    usual_cases: float
+    p: float | None
+    margin: float | None
+    worth: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """The smallest change worth telling: the larger of a relative and an absolute one."""
+
+    relative: float = 0.0
+    absolute: float = 0.0
+
+    def of(self, usual: float) -> float:
+        """In the figure's unit."""
+        return max(self.relative * abs(usual), self.absolute)
+
+
+def compare(
+    series: Series,
+    worth: Worth,
+    *,
+    share: bool = False,
+    weeks: Sequence[int] = tuple(range(USUAL_WEEKS)),
+    least: int = 0,
+) -> Comparison:
+    """Compare week 4 of ``series`` with its usual ``weeks``.
+
+    ``share``: the ratio is a proportion of counted cases. ``least``: cases needed on both sides.
+    """
+    this, cases = series.week(USUAL_WEEKS)
+    past = [(h, n) for h, n in (series.week(week) for week in weeks) if n > 0]
+    usual_cases = sum(n for _, n in past)
+    now = this / cases if cases > 0 else None
+    usual = sum(h for h, _ in past) / usual_cases if usual_cases > 0 else None
+    last_hits, last_trials = series.week(USUAL_WEEKS - 1)
+    last = last_hits / last_trials if last_trials > 0 else None
+    least_difference = worth.of(usual) if usual is not None else 0.0
+
+    def say(reason: str, p: float | None = None, margin: float | None = None) -> Comparison:
+        return Comparison(now, last, usual, cases, usual_cases, p, margin, least_difference, reason)
+
+    if now is None:
+        return say("no data this week")
+    if cases < least:
+        return say("too few to tell")
+    if usual is None or len(past) < 2 or usual_cases < least:
+        return say("nothing to compare with yet")
+    error, freedom = _error(series, past, usual, cases, weeks, share)
+    if error <= 0:
+        return say("", p=1.0 if now == usual else 0.0, margin=0.0)
+    p = 2 * float(stdtr(freedom, -abs(now - usual) / error))
+    return say("", p=p, margin=error * float(stdtrit(freedom, 0.975)))
+
+
+def _error(
+    series: Series, past: list[tuple[float, float]], usual: float, cases: float, weeks: Sequence[int], share: bool
+) -> tuple[float, float]:
+    """(standard error of this week minus usual, degrees of freedom)."""
+    mean_cases = sum(n for _, n in past) / len(past)
+    from_weeks = sum(n * (h / n - usual) ** 2 for h, n in past) / mean_cases / (len(past) - 1)
+    from_days = _variance_of_days(series, usual, weeks) / mean_cases**2
+    if share:
+        smoothed = (usual * mean_cases * len(past) + 1) / (mean_cases * len(past) + 2)
+        from_days = max(from_days, smoothed * (1 - smoothed) / mean_cases)
+    a, b = (len(past) - 1) * from_weeks, DAYS_WEIGHT * from_days
+    variance = max(from_weeks, (a + b) / (len(past) - 1 + DAYS_WEIGHT))
+    freedom = (a + b) ** 2 / (a**2 / (len(past) - 1) + b**2 / DAYS_WEIGHT) if a + b > 0 else 1.0
+    now = variance * max(1.0, mean_cases / cases)
+    return math.sqrt(now + variance / len(past)), freedom
+
+
+def _variance_of_days(series: Series, usual: float, weeks: Sequence[int]) -> float:
+    """Variance of a week's sum of ``hits - usual * trials``, from its days with the weekday's mean removed."""
+    total, free = 0.0, 0
+    for weekday in range(WEEK_DAYS):
+        days = [week * WEEK_DAYS + weekday for week in weeks]
+        rests = [series.hits[d] - usual * series.trials[d] for d in days if series.trials[d] > 0]
+        if len(rests) > 1:
+            mean = sum(rests) / len(rests)
+            total += sum((rest - mean) ** 2 for rest in rests)
+            free += len(rests) - 1
+    return WEEK_DAYS * total / free if free else 0.0
+
+
+def discoveries(comparisons: Sequence[Comparison], rate: float = FALSE_DISCOVERIES) -> list[bool]:
+    """Which differences are real, with the false discovery rate held over all of them."""
+    tested = sorted((c.p, i) for i, c in enumerate(comparisons) if c.p is not None)
+    found = [False] * len(comparisons)
+    passed = 0
+    for rank, (p, _) in enumerate(tested, 1):
+        if p <= rate * rank / len(tested):
+            passed = rank
+    for _, i in tested[:passed]:
+        found[i] = True
+    return found
+
+
+def judge(comparison: Comparison, real: bool, good: int) -> tuple[Verdict, str]:
+    """The verdict and its reason in words; ``good`` is +1 where more is better, -1 where less is."""
+    if comparison.p is None or comparison.this is None or comparison.usual is None or comparison.margin is None:
+        return "Cannot tell", comparison.reason
+    difference = comparison.this - comparison.usual
+    if real and abs(difference) >= comparison.worth and difference:
+        return ("Better" if difference * good > 0 else "Worse"), "real change"
+    blind = BLIND_FACTOR if abs(difference) < comparison.worth else UNSURE_FACTOR
+    if good and not real and comparison.margin > blind * comparison.worth > 0:
+        return "Cannot tell", "it varies too much from week to week"
+    return "Same", "no real change"
