@@ -1,0 +1,53 @@
+"""Batch: what one request brings to the store, and how storing it can fail."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from driftbell.collectors.call import Call, Judgement, ManualTask, Marker
+from driftbell.collectors.span import Span
+
+
+class StoreUnavailableError(Exception):
+    """The store cannot write at the moment (locked, full, I/O error); nothing of the batch was kept.
+
+    ``retry_after`` is in seconds. The same batch may be sent again.
+    """
+
+    def __init__(self, message: str, retry_after: float = 5.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class OverloadedError(StoreUnavailableError):
+    """More is waiting to be written than the limits allow."""
+
+
+class BadBatchError(Exception):
+    """The batch cannot be understood and would fail again; nothing of it was kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A request body as received: ``signal`` is traces, logs or metrics; ``data`` is gzip."""
+
+    signal: str
+    encoding: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Spans to store and interpret, and finished records to store as they are.
+
+    ``rejected`` counts what was refused before, of the named ``service`` if that is known. ``size`` is what the batch holds in memory, in bytes, as far as known; it counts towards the limit of what waits.
+    """
+
+    spans: Sequence[Span] = ()
+    calls: Sequence[Call] = ()
+    judgements: Sequence[Judgement] = ()
+    manual_tasks: Sequence[ManualTask] = ()
+    markers: Sequence[Marker] = ()
+    rejected: int = 0
+    service: str | None = None
+    body: Body | None = None
+    size: int = 0

@@ -1,0 +1,221 @@
+"""Which spans belong together: the traces of new spans, completed with what the store holds of them.
+
+Two traces are connected when a span of one names the other or both carry the same link key (see `merge.link_keys`).
+The common case, a trace that nothing stored refers to, costs no reading beyond two look-ups per group of requests.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from driftbell.collectors.chunk import unpack
+from driftbell.collectors.merge import LINK_LIMIT, link_keys
+from driftbell.collectors.rows import digest, trace_key
+from driftbell.collectors.span import Span
+
+NAMED_LIMIT = 256
+"""Traces that may name one trace (judgements of its calls); later ones are stored but no longer joined."""
+PART_LIMIT = 64
+"""Chunks of one trace that are read back; an endless trace is no longer merged with its beginnings."""
+LOAD_LIMIT = 512
+"""Chunks that are read back for one group of requests."""
+
+
+@dataclass(slots=True)
+class Connected:
+    """Traces that belong together, with their spans.
+
+    ``whole`` are those of which the store knew something and all of it is in ``spans``; ``partial`` are those that
+    are too long to be read back, so that ``spans`` holds only the end of them.
+    """
+
+    traces: set[int] = field(default_factory=set)
+    spans: list[Span] = field(default_factory=list)
+    whole: set[int] = field(default_factory=set)
+    partial: set[int] = field(default_factory=set)
+    news: int = 0
+
+
+@dataclass(slots=True)
+class Connection:
+    """The result of `connect`: what to interpret, what to store anew, and the links to remember."""
+
+    groups: list[Connected] = field(default_factory=list)
+    new: dict[int, list[Span]] = field(default_factory=dict)
+    links: list[tuple[int, int]] = field(default_factory=list)
+    duplicates: list[Span] = field(default_factory=list)
+
+
+class _Graph:
+    """Spans by trace, and the keys that tie traces together."""
+
+    def __init__(self) -> None:
+        self.spans: dict[int, dict[str, Span]] = {}
+        self.new: dict[int, dict[str, Span]] = {}
+        self.keys: dict[int, set[int]] = {}
+        self.named: set[int] = set()
+        self.whole: set[int] = set()
+        self.partial: set[int] = set()
+        self.found: dict[int, list[int]] = {}
+        self.duplicates: list[Span] = []
+
+    def arrive(self, span: Span, trace: int) -> None:
+        """Take in a span that was received."""
+        held = self.new.setdefault(trace, {})
+        other = held.get(span.span_id)
+        if other is not None:
+            self.duplicates.append(span)
+            if not _prevails(span, other):
+                return
+        held[span.span_id] = span
+        self._hold(span, trace)
+
+    def recall(self, span: Span, trace: int) -> None:
+        """Take in a span that was stored earlier."""
+        arrived = self.new.get(trace, {})
+        mine = arrived.get(span.span_id)
+        if mine is not None:
+            if _prevails(mine, span):
+                return
+            self.duplicates.append(span)
+            del arrived[span.span_id]
+        other = self.spans.get(trace, {}).get(span.span_id)
+        if other is None or mine is not None or _prevails(span, other):
+            self._hold(span, trace)
+
+    def _hold(self, span: Span, trace: int) -> None:
+        self.spans.setdefault(trace, {})[span.span_id] = span
+        for text in link_keys(span):
+            key = self._key(text)
+            if key != trace:
+                self.keys.setdefault(trace, set()).add(key)
+
+    def _key(self, text: str) -> int:
+        name = text[2:]
+        if not (text.startswith("t:") and _is_trace_id(name)):
+            return digest(text)
+        key = trace_key(name)
+        self.named.add(key)
+        return key
+
+    def limit(self, key: int) -> int:
+        """How many traces may share ``key`` before it says nothing."""
+        return NAMED_LIMIT if key in self.named or key in self.spans else LINK_LIMIT
+
+    def ties(self, traces: Iterable[int]) -> set[int]:
+        """The keys under which anything connected to ``traces`` is found."""
+        return set(traces).union(*(self.keys.get(trace, ()) for trace in traces))
+
+
+def connect(db: sqlite3.Connection, spans: Iterable[Span]) -> Connection:
+    """Group ``spans`` with everything stored that belongs to them."""
+    graph = _Graph()
+    ids: dict[str, int] = {}
+    for span in spans:
+        trace = ids.get(span.trace_id)
+        if trace is None:
+            trace = ids[span.trace_id] = trace_key(span.trace_id)
+        graph.arrive(span, trace)
+    _complete(db, graph)
+    new = {trace: list(held.values()) for trace, held in graph.new.items() if held}
+    links = [(key, trace) for trace in new for key in graph.keys.get(trace, ())]
+    return Connection(_groups(graph), new, links, graph.duplicates)
+
+
+def _complete(db: sqlite3.Connection, graph: _Graph) -> None:
+    """Add the stored spans of everything that is connected to the graph, within the limits."""
+    seen: set[int] = set()
+    chunks_read: set[int] = set()
+    keys = graph.ties(graph.spans)
+    while keys and len(chunks_read) < LOAD_LIMIT:
+        seen |= keys
+        found = _linked(db, keys, graph)
+        graph.found.update(found)
+        traces = {t for group in found.values() for t in group}
+        parts = _parts(db, traces | {key for key in keys if key in graph.spans or key in graph.named})
+        wanted = {c for held in parts.values() if len(held) <= PART_LIMIT for c in held}
+        chunks = set(sorted(wanted)[: LOAD_LIMIT - len(chunks_read)])
+        _fetch(db, graph, list(chunks), set(parts))
+        chunks_read |= chunks
+        for trace, held in parts.items():
+            (graph.whole if chunks.issuperset(held) else graph.partial).add(trace)
+        keys = graph.ties(parts) - seen
+
+
+def _linked(db: sqlite3.Connection, keys: Iterable[int], graph: _Graph) -> dict[int, list[int]]:
+    rows = db.execute(
+        "SELECT key, trace FROM links WHERE key IN (SELECT value FROM json_each(?))", (json.dumps(list(keys)),)
+    )
+    found: dict[int, list[int]] = {}
+    for key, trace in rows:
+        found.setdefault(key, []).append(trace)
+    return {key: traces for key, traces in found.items() if len(traces) <= graph.limit(key)}
+
+
+def _parts(db: sqlite3.Connection, traces: Iterable[int]) -> dict[int, list[int]]:
+    rows = db.execute(
+        "SELECT trace, chunk FROM parts WHERE trace IN (SELECT value FROM json_each(?))", (json.dumps(list(traces)),)
+    )
+    found: dict[int, list[int]] = {}
+    for trace, chunk in rows:
+        found.setdefault(trace, []).append(chunk)
+    return found
+
+
+def _fetch(db: sqlite3.Connection, graph: _Graph, chunks: Sequence[int], traces: set[int]) -> None:
+    """Read the spans of ``traces`` out of ``chunks`` into the graph."""
+    if not chunks:
+        return
+    rows = db.execute("SELECT data FROM chunks WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(chunks),))
+    for (data,) in rows:
+        for span in unpack(data):
+            trace = trace_key(span.trace_id)
+            if trace in traces:
+                graph.recall(span, trace)
+
+
+def _groups(graph: _Graph) -> list[Connected]:
+    """Connected sets of traces that hold at least one new span."""
+    parent = {trace: trace for trace in graph.spans}
+
+    def root(trace: int) -> int:
+        while parent[trace] != trace:
+            parent[trace] = trace = parent[parent[trace]]
+        return trace
+
+    sharing: dict[int, set[int]] = {}
+    for trace, keys in graph.keys.items():
+        for key in keys:
+            sharing.setdefault(key, {key}).add(trace)
+    for key, found in graph.found.items():
+        sharing.setdefault(key, {key}).update(found)
+    for key, traces in sharing.items():
+        if len(traces) <= graph.limit(key) + 1:
+            members = [trace for trace in traces if trace in parent]
+            for other in members[1:]:
+                parent[root(other)] = root(members[0])
+    groups: dict[int, Connected] = {}
+    for trace, spans in graph.spans.items():
+        group = groups.setdefault(root(trace), Connected())
+        group.traces.add(trace)
+        group.spans.extend(spans.values())
+        if trace in graph.partial:
+            group.partial.add(trace)
+        elif trace in graph.whole:
+            group.whole.add(trace)
+        group.news += len(graph.new.get(trace, ()))
+    return [group for group in groups.values() if group.news]
+
+
+def _prevails(one: Span, other: Span) -> bool:
+    """Which of two versions of a span counts: a rule that does not depend on the order of arrival."""
+    return one != other and _weight(one) > _weight(other)
+
+
+def _weight(span: Span) -> tuple[float, int, str]:
+    return (span.end, len(span.attributes), repr(span))
+
+
+def _is_trace_id(text: str) -> bool:
+    return len(text) == 32 and all(c in "0123456789abcdef" for c in text)

@@ -1,0 +1,170 @@
+"""One group of requests into the store: connect, interpret, and write in one transaction."""
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from driftbell.collectors import rows
+from driftbell.collectors.batch import Batch
+from driftbell.collectors.chunk import CHUNK_SPANS, pack
+from driftbell.collectors.connect import Connection, connect
+from driftbell.collectors.merge import Interpreted, interpret, is_relevant
+from driftbell.collectors.pricing import PriceTable
+from driftbell.collectors.refresh import mark
+from driftbell.collectors.rollup import MINUTE, minute_of
+from driftbell.collectors.span import Span
+from driftbell.collectors.trust import UNKNOWN, Counters, count_calls, count_spans, save_counters, service_of
+from driftbell.collectors.workflows import Workflows
+
+DIMENSIONS_REMEMBERED = 20_000
+
+
+@dataclass(slots=True)
+class Rows:
+    """Parameters of the statements of one transaction."""
+
+    calls: list[rows.Row] = field(default_factory=list)
+    dimensions: dict[int, tuple[str | None, ...]] = field(default_factory=dict)
+    judgements: list[rows.Row] = field(default_factory=list)
+    manual_tasks: list[rows.Row] = field(default_factory=list)
+    markers: list[rows.Row] = field(default_factory=list)
+    dirty: set[tuple[int, int]] = field(default_factory=set)
+
+
+class Ingest:
+    """Writes groups of batches through one connection; the caller holds the lock of the writer."""
+
+    def __init__(self, db: sqlite3.Connection, prices: PriceTable, workflows: Workflows) -> None:
+        self.db = db
+        self.prices = prices
+        self._workflows = workflows
+        self._known_dimensions: set[int] = set()
+        self.totals: Counters = Counter()
+        self._dimension_ids: dict[tuple[str | None, ...], int] = {}
+
+    def write(self, batches: Sequence[Batch], now: float) -> None:
+        """Store ``batches``, received at ``now``, in one transaction; raises what SQLite raises, with nothing kept."""
+        try:
+            spans = [span for batch in batches for span in batch.spans]
+            counters = count_spans(spans, now)
+            connection = connect(self.db, filter(is_relevant, spans)) if spans else Connection()
+            new = Rows()
+            for batch in batches:
+                self._add(new, batch, None)
+            for group in connection.groups:
+                said = interpret(group.spans, self.prices)
+                self._add(new, said, min(group.traces))
+                count_calls(counters, group, said.calls)
+            for batch in batches:
+                counters[batch.service or UNKNOWN, "rejected"] += batch.rejected
+            for span in connection.duplicates:
+                counters[service_of(span), "duplicated"] += 1
+            self.db.execute("BEGIN IMMEDIATE")
+            self._write(batches, connection, new, now)
+            save_counters(self.db, +counters, now)
+            self.db.execute("COMMIT")
+        except BaseException:
+            self._workflows.forget()
+            if self.db.in_transaction:
+                self.db.rollback()
+            raise
+        self._workflows.committed()
+        self._known_dimensions.update(new.dimensions)
+        self.totals.update(counters)
+
+    def _add(self, new: Rows, said: Batch | Interpreted, home: int | None) -> None:
+        """Turn records into rows. ``home`` is one of the connected traces that they were read from."""
+        for call in said.calls:
+            number = self._workflows.number(call.workflow)
+            self._workflows.saw_call(number, call)
+            names = rows.call_names(call)
+            dimensions = self._dimensions(new, names)
+            at = home if home is None else rows.trace_key(call.trace_id)
+            new.calls.append(rows.call_row(call, at, number, dimensions))
+            new.dirty.add((number, minute_of(call.ts)))
+        for judgement in said.judgements:
+            if judgement.workflow is None:
+                new.judgements.append(rows.judgement_row(judgement, home, None))
+                continue
+            number = self._workflows.number(judgement.workflow)
+            self._workflows.saw(number, judgement.ts)
+            new.dirty.add((number, minute_of(judgement.ts)))
+            new.judgements.append(rows.judgement_row(judgement, home, number))
+        for task in said.manual_tasks:
+            number = self._workflows.number(task.workflow)
+            self._workflows.saw(number, task.ts)
+            new.dirty.add((number, minute_of(task.ts)))
+            new.manual_tasks.append(rows.task_row(task, home, number))
+        new.markers.extend(rows.marker_row(marker, home) for marker in said.markers)
+
+    def _dimensions(self, new: Rows, names: tuple[str | None, ...]) -> int:
+        number = self._dimension_ids.get(names)
+        if number is None:
+            if len(self._dimension_ids) >= DIMENSIONS_REMEMBERED:
+                self._dimension_ids.clear()
+                self._known_dimensions.clear()
+            number = self._dimension_ids[names] = rows.names_id(names)
+        if number not in self._known_dimensions:
+            new.dimensions[number] = names
+        return number
+
+    def _write(self, batches: Sequence[Batch], connection: Connection, new: Rows, now: float) -> None:
+        db = self.db
+        self._remove(connection, new)
+        _write_spans(db, connection, now)
+        db.executemany(rows.INSERT_DIMENSIONS, [(number, *names) for number, names in new.dimensions.items()])
+        db.executemany(rows.INSERT_CALL, new.calls)
+        db.executemany(rows.INSERT_JUDGEMENT, new.judgements)
+        db.executemany(rows.INSERT_TASK, new.manual_tasks)
+        db.executemany(rows.INSERT_MARKER, new.markers)
+        bodies = [(now, b.body.signal, b.body.encoding, b.body.data) for b in batches if b.body is not None]
+        db.executemany("INSERT INTO bodies (received, signal, encoding, data) VALUES (?, ?, ?, ?)", bodies)
+        mark(db, [(MINUTE, workflow, start) for workflow, start in new.dirty], now)
+        self._workflows.save(db, now)
+
+    def _remove(self, connection: Connection, new: Rows) -> None:
+        """Take away what was read from the same traces before, now that more is known of them."""
+        whole = json.dumps([trace for group in connection.groups for trace in group.whole])
+        if whole != "[]":
+            for table in ("calls", "judgements", "manual_tasks"):
+                where = f"FROM {table} WHERE home IN (SELECT value FROM json_each(?))"
+                new.dirty.update(_minutes(self.db, f"SELECT workflow, ts {where} AND workflow IS NOT NULL", whole))
+                self.db.execute(f"DELETE {where}", (whole,))
+            self.db.execute("DELETE FROM markers WHERE home IN (SELECT value FROM json_each(?))", (whole,))
+        partial = {trace for group in connection.groups for trace in group.partial}
+        if partial:
+            again = [(row[0], row[-3]) for row in new.calls if row[0] in partial]
+            self.db.executemany("DELETE FROM calls WHERE home = ? AND span_id = ?", again)
+
+
+def _minutes(db: sqlite3.Connection, query: str, traces: str) -> set[tuple[int, int]]:
+    return {(workflow, minute_of(ts)) for workflow, ts in db.execute(query, (traces,))}
+
+
+def _write_spans(db: sqlite3.Connection, connection: Connection, now: float) -> None:
+    parts: list[tuple[int, int]] = []
+    for traces in _chunks(connection.new):
+        spans = [span for trace in traces for span in connection.new[trace]]
+        cursor = db.execute(
+            "INSERT INTO chunks (received, spans, data) VALUES (?, ?, ?)", (now, len(spans), pack(spans))
+        )
+        chunk = cursor.lastrowid or 0
+        parts.extend((trace, chunk) for trace in traces)
+    db.executemany("INSERT OR IGNORE INTO parts VALUES (?, ?)", parts)
+    db.executemany("INSERT OR IGNORE INTO links VALUES (?, ?)", connection.links)
+
+
+def _chunks(new: dict[int, list[Span]]) -> Iterator[list[int]]:
+    """The new traces in portions of about `CHUNK_SPANS` spans; a trace is not divided."""
+    portion: list[int] = []
+    held = 0
+    for trace, spans in new.items():
+        portion.append(trace)
+        held += len(spans)
+        if held >= CHUNK_SPANS:
+            yield portion
+            portion, held = [], 0
+    if portion:
+        yield portion

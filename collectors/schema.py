@@ -1,0 +1,74 @@
+"""The tables that collectors own, as migrations.
+
+``calls`` keeps what varies per call; the sixteen names that repeat (``dimensions``) are kept once and referred to by
+a digest, which halves a row. Spans are kept in compressed chunks of some dozen; ``parts`` and ``links`` find the
+chunks of a trace and the traces that belong together.
+"""
+
+from sqlite_utils import Database, Migrations
+
+MIGRATIONS = Migrations("driftbell.collectors")
+
+_FIRST = (
+    """CREATE TABLE workflows (
+        id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, owner TEXT, risk_tier TEXT,
+        first_ts REAL NOT NULL, newest_ts REAL NOT NULL, received REAL NOT NULL,
+        calls_purged REAL, minutes_purged REAL)""",
+    """CREATE TABLE dimensions (
+        id INTEGER PRIMARY KEY, operation TEXT, segment TEXT, risk_tier TEXT, owner TEXT, release TEXT, provider TEXT,
+        model TEXT, prompt_name TEXT, prompt_version TEXT, usage_source TEXT, cost_source TEXT, price_version TEXT,
+        status TEXT, error_type TEXT, finish_reason TEXT, dialect TEXT)""",
+    """CREATE TABLE calls (
+        id INTEGER PRIMARY KEY, home INTEGER, workflow INTEGER NOT NULL, dimensions INTEGER NOT NULL, ts REAL NOT NULL,
+        input_tokens INTEGER, cached_tokens INTEGER, cache_write_tokens INTEGER, output_tokens INTEGER,
+        reasoning_tokens INTEGER, cost_usd REAL, latency_ms REAL, ttft_ms REAL, streamed INTEGER,
+        attempts INTEGER NOT NULL, refused INTEGER, format_ok INTEGER, fallback INTEGER, citations INTEGER,
+        retrieval_ms REAL, user_id TEXT, session_id TEXT, response_id TEXT, trace_id BLOB, span_id BLOB, sources TEXT,
+        attributes TEXT)""",
+    "CREATE INDEX calls_by_time ON calls (workflow, ts)",
+    "CREATE INDEX calls_by_home ON calls (home)",
+    """CREATE TABLE judgements (
+        row INTEGER PRIMARY KEY, id TEXT UNIQUE, home INTEGER, ts REAL NOT NULL, workflow INTEGER, segment TEXT,
+        risk_tier TEXT, model TEXT, prompt_version TEXT, override TEXT, edit_distance REAL, review_ms REAL,
+        feedback INTEGER, evaluation TEXT, score REAL, label TEXT, outcome TEXT, call_trace_id TEXT,
+        call_span_id TEXT, response_id TEXT)""",
+    "CREATE INDEX judgements_by_time ON judgements (workflow, ts)",
+    "CREATE INDEX judgements_by_home ON judgements (home)",
+    """CREATE TABLE manual_tasks (
+        row INTEGER PRIMARY KEY, id TEXT UNIQUE, home INTEGER, ts REAL NOT NULL, workflow INTEGER NOT NULL,
+        segment TEXT, risk_tier TEXT, user_id TEXT)""",
+    "CREATE INDEX manual_tasks_by_time ON manual_tasks (workflow, ts)",
+    "CREATE INDEX manual_tasks_by_home ON manual_tasks (home)",
+    """CREATE TABLE markers (
+        row INTEGER PRIMARY KEY, id TEXT UNIQUE, home INTEGER, ts REAL NOT NULL, workflow TEXT, kind TEXT NOT NULL,
+        value TEXT, text TEXT)""",
+    "CREATE INDEX markers_by_time ON markers (ts)",
+    "CREATE INDEX markers_by_home ON markers (home)",
+    "CREATE TABLE chunks (id INTEGER PRIMARY KEY, received REAL NOT NULL, spans INTEGER NOT NULL, data BLOB NOT NULL)",
+    "CREATE TABLE parts (trace INTEGER, chunk INTEGER, PRIMARY KEY (trace, chunk)) WITHOUT ROWID",
+    "CREATE TABLE links (key INTEGER, trace INTEGER, PRIMARY KEY (key, trace)) WITHOUT ROWID",
+    """CREATE TABLE bodies (
+        id INTEGER PRIMARY KEY, received REAL NOT NULL, signal TEXT NOT NULL, encoding TEXT NOT NULL,
+        data BLOB NOT NULL)""",
+    """CREATE TABLE points (
+        row INTEGER PRIMARY KEY, resolution INTEGER NOT NULL, workflow INTEGER NOT NULL, start INTEGER NOT NULL,
+        segment TEXT, risk_tier TEXT, model TEXT, prompt_version TEXT, body TEXT NOT NULL)""",
+    "CREATE INDEX points_by_start ON points (resolution, workflow, start)",
+    """CREATE TABLE dirty (
+        resolution INTEGER, workflow INTEGER, start INTEGER, first REAL NOT NULL, touched REAL NOT NULL,
+        times INTEGER NOT NULL, PRIMARY KEY (resolution, workflow, start)) WITHOUT ROWID""",
+    """CREATE TABLE series (
+        row INTEGER PRIMARY KEY, workflow INTEGER NOT NULL, segment TEXT, risk_tier TEXT, model TEXT,
+        prompt_version TEXT)""",
+    "CREATE INDEX series_by_workflow ON series (workflow)",
+    """CREATE TABLE trust (
+        minute INTEGER, service TEXT, counter TEXT, value REAL NOT NULL, PRIMARY KEY (minute, service, counter))
+        WITHOUT ROWID""",
+)
+
+
+@MIGRATIONS()
+def create_tables(db: Database) -> None:
+    """Create every table of collectors."""
+    for statement in _FIRST:
+        db.execute(statement)

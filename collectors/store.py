@@ -1,0 +1,224 @@
+"""The store: calls, judgements, points and what else must survive, in one SQLite file.
+
+One writer, write-ahead log, ``synchronous=FULL``: what is acknowledged survives a crash and a power loss. Nothing of
+SQLite shows in the methods except the handle of `write`, which each package uses for its own tables.
+"""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, Self
+
+from sqlite_utils import Database, Migrations
+
+from driftbell.collectors import query, refresh, schema, trust
+from driftbell.collectors.batch import Batch, StoreUnavailableError
+from driftbell.collectors.call import Judgement, ManualTask, Marker
+from driftbell.collectors.ingest import Ingest
+from driftbell.collectors.point import Point
+from driftbell.collectors.pricing import PriceTable
+from driftbell.collectors.query import CallPage, Usage
+from driftbell.collectors.rollup import MINUTE
+from driftbell.collectors.trust import TrustPoint
+from driftbell.collectors.workflows import Workflow, Workflows, load_workflows
+from driftbell.collectors.writer import Writer, unavailable
+
+FILE = "driftbell.db"
+Resolution = Literal["minute", "hour", "day"]
+_RESOLUTIONS: dict[Resolution, int] = {"minute": MINUTE, "hour": refresh.HOUR, "day": refresh.DAY}
+_END = float("inf")
+
+
+class Store:
+    """Use `open`. All methods may be called from any thread; times are epoch seconds."""
+
+    def __init__(
+        self, path: Path, migrations: Sequence[Migrations], prices: PriceTable, clock: Callable[[], float], busy: float
+    ) -> None:
+        self.path = path
+        self.clock = clock
+        self._busy = busy
+        self._lock = threading.RLock()
+        self._local = threading.local()
+        self._readers: list[sqlite3.Connection] = []
+        self._connection = self._connect()
+        self._db = Database(self._connection)
+        for each in (schema.MIGRATIONS, *migrations):
+            each.apply(self._db)
+        self._workflows = Workflows(self._connection)
+        self._ingest = Ingest(self._connection, prices, self._workflows)
+        self._writer: Writer | None = None
+
+    @classmethod
+    def open(
+        cls,
+        data_dir: Path,
+        migrations: Sequence[Migrations] = (),
+        prices: PriceTable | None = None,
+        clock: Callable[[], float] = time.time,
+        *,
+        busy_timeout: float = 2.0,
+        max_waiting: int = 2000,
+        max_waiting_bytes: int = 256 << 20,
+    ) -> Self:
+        """Open or create the store in ``data_dir`` and bring its tables up to date.
+
+        ``busy_timeout`` is how long (s) a write waits for another process. At most ``max_waiting`` batches of
+        ``max_waiting_bytes`` wait for their commit. Raises `StoreUnavailableError` when the file cannot be opened.
+        """
+        try:
+            data_dir.mkdir(parents=True, exist_ok=True)
+            store = cls(data_dir / FILE, migrations, prices or PriceTable(), clock, busy_timeout)
+        except (OSError, sqlite3.Error) as error:
+            raise StoreUnavailableError(f"cannot open {data_dir / FILE}: {error}") from error
+        store._writer = Writer(store._commit, max_waiting, max_waiting_bytes)
+        return store
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Write what waits, then close the file."""
+        if self._writer is not None and not self._writer.close(timeout):
+            raise StoreUnavailableError(f"the last writes did not finish in {timeout} s")
+        with self._lock:
+            for connection in (*self._readers, self._connection):
+                connection.close()
+
+    def submit(self, batch: Batch) -> Future[None]:
+        """Queue a batch; the future is done once it is durable and queryable.
+
+        Raises `OverloadedError`; the future fails with `StoreUnavailableError` or `BadBatchError`.
+        """
+        if self._writer is None:
+            raise StoreUnavailableError("the store is not open")
+        return self._writer.submit(batch)
+
+    def append(self, batch: Batch) -> None:
+        """Store a batch and wait until it is durable; raises like `submit` and its future."""
+        self.submit(batch).result()
+
+    @contextmanager
+    def write(self) -> Iterator[Database]:
+        """One transaction of the only writer: committed at the end, rolled back on any exception.
+
+        Raises `StoreUnavailableError` when SQLite cannot begin or commit.
+        """
+        with self._lock:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                yield self._db
+                self._connection.execute("COMMIT")
+            except BaseException as error:
+                if self._connection.in_transaction:
+                    self._connection.rollback()
+                if isinstance(error, sqlite3.OperationalError):
+                    raise unavailable(error) from error
+                raise
+
+    def refresh_points(self, limit: int = 500, until: float = float("-inf")) -> bool:
+        """Rebuild up to ``limit`` intervals that have changed and settled; True while more are due.
+
+        Every minute that starts before ``until`` is due, settled or not: call it until it returns False before
+        reading the minute points before ``until``.
+        """
+        now = self.clock()
+        return self._rebuild(refresh.due(self.read(), now, until, limit), now, limit)
+
+    def refresh_all(self) -> None:
+        """Rebuild everything that has changed, at every resolution."""
+        while self._rebuild(refresh.changed(self.read(), 500), self.clock(), 1):
+            pass
+
+    def points(self, workflow: str, since: float, until: float, resolution: Resolution = "minute") -> list[Point]:
+        """The points of a workflow that start in ``[since, until)``, by start."""
+        number = self._number(workflow)
+        return [] if number is None else refresh.load(self.read(), _RESOLUTIONS[resolution], number, since, until)
+
+    def recount(self, workflow: str, since: float, until: float) -> list[Point]:
+        """Minute points made from the calls themselves: what `points` must equal once everything is refreshed."""
+        number = self._number(workflow)
+        return [] if number is None else refresh.recount(self.read(), number, since, until)
+
+    def workflows(self) -> list[Workflow]:
+        """All workflows by name."""
+        return load_workflows(self.read())
+
+    def newest(self, workflow: str) -> tuple[float, float] | None:
+        """Time of the newest event of a workflow and the wall clock of its last arrival; None when unknown."""
+        query = "SELECT newest_ts, received FROM workflows WHERE name = ?"
+        found: tuple[float, float] | None = self.read().execute(query, (workflow,)).fetchone()
+        return found
+
+    def calls(
+        self,
+        workflow: str | None = None,
+        since: float = -_END,
+        until: float = _END,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> CallPage:
+        """A page of calls that ended in ``[since, until)``, by time; raises `BadQueryError` for a bad cursor."""
+        return query.call_page(self.read(), workflow, since, until, limit, cursor)
+
+    def usage(self, group_by: Sequence[str] = ("workflow",), since: float = -_END, until: float = _END) -> list[Usage]:
+        """Sums over the calls of each group; raises `BadQueryError` for an unknown name."""
+        return query.usage(self.read(), group_by, since, until)
+
+    def judgements(self, workflow: str, since: float = -_END, until: float = _END) -> list[Judgement]:
+        """Judgements given in ``[since, until)``, by time, with the dimensions of their calls where those are known."""
+        return query.judgements(self.read(), workflow, since, until)
+
+    def manual_tasks(self, workflow: str, since: float = -_END, until: float = _END) -> list[ManualTask]:
+        """Tasks done without the AI in ``[since, until)``, by time."""
+        return query.manual_tasks(self.read(), workflow, since, until)
+
+    def markers(self, workflow: str | None = None, since: float = -_END, until: float = _END) -> list[Marker]:
+        """Markers in ``[since, until)``, by time: all, or those of a workflow and of none in particular."""
+        return query.markers(self.read(), workflow, since, until)
+
+    def trust(self, since: float, until: float, service: str | None = None) -> list[TrustPoint]:
+        """How far the telemetry of each service could be trusted, per minute of receipt."""
+        return trust.load_points(self.read(), since, until, service)
+
+    def trust_totals(self) -> dict[tuple[str, str], int]:
+        """``(service, counter) -> amount`` since the store was opened."""
+        with self._lock:
+            return dict(self._ingest.totals)
+
+    def integrity(self) -> str:
+        """``ok``, or what SQLite finds wrong with the file."""
+        return "; ".join(str(row[0]) for row in self.read().execute("PRAGMA integrity_check(10)"))
+
+    def read(self) -> sqlite3.Connection:
+        """The read connection of this thread; it sees committed rows only."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = self._connect()
+            connection.execute("PRAGMA query_only = ON")
+            with self._lock:
+                self._readers.append(connection)
+        return connection
+
+    def _commit(self, batches: Sequence[Batch]) -> None:
+        with self._lock:
+            self._ingest.write(batches, self.clock())
+
+    def _rebuild(self, items: Sequence[refresh.Due], now: float, limit: int) -> bool:
+        for item in items:
+            points = refresh.rebuild(self.read(), item)
+            with self.write() as db:
+                refresh.replace(db.conn, item, points, now)
+        return len(items) >= limit
+
+    def _number(self, workflow: str) -> int | None:
+        row = self.read().execute("SELECT id FROM workflows WHERE name = ?", (workflow,)).fetchone()
+        return None if row is None else int(row[0])
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, timeout=self._busy, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA cache_size = -65536")
+        return connection

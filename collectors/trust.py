@@ -1,0 +1,114 @@
+"""How far the telemetry itself can be trusted: counters per sending service and minute of receipt.
+
+They tell a broken instrument from a real change: a service that suddenly loses spans or stops sending usage must not
+raise a cost alarm. They are kept apart from the points, which speak of the calls.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from driftbell.collectors.call import Call
+from driftbell.collectors.connect import Connected
+from driftbell.collectors.rollup import minute_of
+from driftbell.collectors.span import Span
+from driftbell.monitor.attributes import DROPPED_SPANS
+
+COUNTERS = (
+    *("received", "rejected", "duplicated", "late", "too_old", "ahead", "sdk_dropped"),
+    *("calls", "unpriced", "usage_missing", "usage_estimated"),
+)
+"""Spans received, rejected as invalid, seen before, ended more than `LATE_S` before they came, too old to be taken,
+ended more than `AHEAD_S` after they came (a clock is wrong), lost inside the application; calls, and those of them
+without a price, without usage, with usage that the sender estimated. A call is counted when it is first told of."""
+LATE_S = 600.0
+AHEAD_S = 5.0
+UNKNOWN = "(unknown)"
+"""The service of spans that do not name one, and of what could not be decoded."""
+SERVICES = 500
+"""Services with counters of their own in one minute; the rest is counted together."""
+OTHER = "(other)"
+
+Counters = Counter[tuple[str, str]]
+"""``(service, counter) -> amount``."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrustPoint:
+    """The counters of one service in the minute that starts at ``minute`` (epoch seconds); absent means zero."""
+
+    minute: int
+    service: str
+    counters: dict[str, float] = field(default_factory=dict)
+
+
+def service_of(span: Span) -> str:
+    """The name of the service that sent a span."""
+    name = span.resource.get("service.name")
+    return name[:200] if isinstance(name, str) and name else UNKNOWN
+
+
+def count_spans(spans: Iterable[Span], now: float) -> Counters:
+    """What can be told from spans as they come, received at ``now``."""
+    counters: Counters = Counter()
+    services: dict[int, str] = {}
+    for span in spans:
+        service = services.get(id(span.resource))
+        if service is None:
+            service = services[id(span.resource)] = service_of(span)
+        counters[service, "received"] += 1
+        if span.end < now - LATE_S:
+            counters[service, "late"] += 1
+        elif span.end > now + AHEAD_S:
+            counters[service, "ahead"] += 1
+        lost = span.attributes.get(DROPPED_SPANS)
+        if isinstance(lost, int) and 0 < lost < 2**31:
+            counters[service, "sdk_dropped"] += lost
+    return counters
+
+
+def count_calls(counters: Counters, group: Connected, calls: Iterable[Call]) -> None:
+    """Count the calls of traces that were not known before."""
+    if group.whole or group.partial:
+        return
+    services = {(span.trace_id, span.span_id): span for span in group.spans}
+    for call in calls:
+        span = services.get((call.trace_id, call.span_id))
+        service = UNKNOWN if span is None else service_of(span)
+        counters[service, "calls"] += 1
+        if call.cost_usd is None:
+            counters[service, "unpriced"] += 1
+        if call.usage_source != "provider":
+            counters[service, f"usage_{call.usage_source}"] += 1
+
+
+def save_counters(db: sqlite3.Connection, counters: Counters, now: float) -> None:
+    """Add ``counters`` to the minute of ``now``; services beyond `SERVICES` are counted as one."""
+    if not counters:
+        return
+    minute = minute_of(now)
+    known = {name for (name,) in db.execute("SELECT DISTINCT service FROM trust WHERE minute = ?", (minute,))}
+    rows: Counters = Counter()
+    for (service, counter), amount in counters.items():
+        if service not in known and len(known) >= SERVICES:
+            service = OTHER
+        known.add(service)
+        rows[service, counter] += amount
+    db.executemany(
+        "INSERT INTO trust VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value",
+        [(minute, service, counter, amount) for (service, counter), amount in rows.items()],
+    )
+
+
+def load_points(db: sqlite3.Connection, since: float, until: float, service: str | None) -> list[TrustPoint]:
+    """The counters of minutes that start in ``[since, until)``, by minute and service."""
+    rows = db.execute(
+        "SELECT minute, service, counter, value FROM trust "
+        "WHERE minute >= ? AND minute < ? AND (?3 IS NULL OR service = ?3) ORDER BY minute, service",
+        (since, until, service),
+    )
+    points: dict[tuple[int, str], TrustPoint] = {}
+    for minute, name, counter, value in rows:
+        points.setdefault((minute, name), TrustPoint(minute, name)).counters[counter] = value
+    return list(points.values())

@@ -1,0 +1,103 @@
+"""The workflows that the store has seen, and the bounds on how many it tells apart."""
+
+import sqlite3
+from dataclasses import dataclass
+
+from driftbell.collectors.call import Call
+
+OTHER = "(other)"
+"""What exceeds a bound is kept under this name."""
+WORKFLOW_LIMIT = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """A workflow as the store knows it. Times are epoch seconds; ``received`` is the wall clock of the last arrival."""
+
+    name: str
+    owner: str | None
+    risk_tier: str | None
+    first_ts: float
+    newest_ts: float
+    received: float
+
+
+@dataclass(slots=True)
+class _Seen:
+    first: float
+    newest: float
+    owner: str | None = None
+    risk_tier: str | None = None
+    labelled: float = float("-inf")
+
+
+class Workflows:
+    """Gives workflows their numbers. What a transaction adds counts only after `committed`."""
+
+    def __init__(self, db: sqlite3.Connection, limit: int = WORKFLOW_LIMIT) -> None:
+        self._ids: dict[str, int] = {}
+        self._new: dict[str, int] = {}
+        self._seen: dict[int, _Seen] = {}
+        self._limit = limit
+        self.load(db)
+
+    def load(self, db: sqlite3.Connection) -> None:
+        """Read the numbers given so far."""
+        self._ids = dict(db.execute("SELECT name, id FROM workflows"))
+
+    def number(self, name: str) -> int:
+        """The number of a workflow; one beyond the limit gets that of `OTHER`."""
+        number = self._ids.get(name) or self._new.get(name)
+        if number is None:
+            known = len(self._ids) + len(self._new)
+            if known >= self._limit and name != OTHER:
+                return self.number(OTHER)
+            number = self._new[name] = known + 1
+        return number
+
+    def saw_call(self, number: int, call: Call) -> None:
+        """Remember the time, owner and risk tier of a call."""
+        seen = self.saw(number, call.ts)
+        if call.ts >= seen.labelled:
+            seen.labelled = call.ts
+            seen.owner = call.owner or seen.owner
+            seen.risk_tier = call.risk_tier or seen.risk_tier
+
+    def saw(self, number: int, ts: float) -> _Seen:
+        """Remember that a workflow was active at ``ts``."""
+        seen = self._seen.get(number)
+        if seen is None:
+            seen = self._seen[number] = _Seen(ts, ts)
+        elif ts > seen.newest:
+            seen.newest = ts
+        elif ts < seen.first:
+            seen.first = ts
+        return seen
+
+    def save(self, db: sqlite3.Connection, now: float) -> None:
+        """Write what was seen, inside the caller's transaction."""
+        names = {number: name for name, number in (*self._ids.items(), *self._new.items())}
+        db.executemany(
+            "INSERT INTO workflows (id, name, owner, risk_tier, first_ts, newest_ts, received) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+            "owner = coalesce(excluded.owner, owner), risk_tier = coalesce(excluded.risk_tier, risk_tier), "
+            "first_ts = min(first_ts, excluded.first_ts), newest_ts = max(newest_ts, excluded.newest_ts), "
+            "received = max(received, excluded.received)",
+            [(n, names[n], s.owner, s.risk_tier, s.first, s.newest, now) for n, s in self._seen.items()],
+        )
+
+    def committed(self) -> None:
+        """The transaction is durable."""
+        self._ids.update(self._new)
+        self.forget()
+
+    def forget(self) -> None:
+        """The transaction did not happen."""
+        self._new.clear()
+        self._seen.clear()
+
+
+def load_workflows(db: sqlite3.Connection) -> list[Workflow]:
+    """All workflows by name."""
+    rows = db.execute("SELECT name, owner, risk_tier, first_ts, newest_ts, received FROM workflows ORDER BY name")
+    return [Workflow(*row) for row in rows]
