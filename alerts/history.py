@@ -1,0 +1,111 @@
+"""Incidents, their events and silences as rows: loading what a cycle needs, saving what it changed."""
+
+import json
+import sqlite3
+from collections.abc import Iterable
+
+from sqlite_utils import Database
+
+from driftbell.alerts.record import Incident, decode, encode
+from driftbell.alerts.routing import Silence
+
+CLOSED_KEPT = 30 * 86_400.0
+"""How long the series of an incident that a person closed may go on firing without a new incident."""
+MAX_REASONS = 500
+LOOK_BACK = 8
+
+
+def save(tx: Database, incident: Incident) -> None:
+    """Insert or replace the row of ``incident``."""
+    ack = incident.ack
+    tx.execute(
+        """INSERT OR REPLACE INTO incidents (id, workflow, family, state, severity, owner, opened_at, resolved_at,
+        resolved_by, verdict, verdict_at, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        [
+            incident.id,
+            incident.workflow,
+            incident.family,
+            incident.state,
+            incident.severity,
+            incident.lead.owner,
+            incident.opened_at,
+            incident.resolved_at,
+            incident.resolved_by,
+            ack.verdict if ack else None,
+            ack.at if ack else None,
+            encode(incident),
+        ],
+    )
+
+
+Reader = sqlite3.Connection | Database
+"""Where rows are read: a read connection of the store, or the transaction at hand."""
+
+
+def get(db: Reader, incident_id: str) -> Incident | None:
+    """The incident ``incident_id``, or None."""
+    row = db.execute("SELECT body FROM incidents WHERE id = ?", [incident_id]).fetchone()
+    return decode(row[0]) if row else None
+
+
+def listed(db: Reader, state: str, limit: int = 200, before: float | None = None) -> list[Incident]:
+    """Incidents with ``state`` ``open`` (everything not resolved), ``resolved`` or ``all``, the newest first."""
+    where = {"open": "state != 'resolved'", "resolved": "state = 'resolved'", "all": "1"}[state]
+    sql = f"SELECT body FROM incidents WHERE {where} AND opened_at < ? ORDER BY opened_at DESC, id LIMIT ?"
+    rows = db.execute(sql, [float("inf") if before is None else before, limit])
+    return [decode(row[0]) for row in rows]
+
+
+def load_around(tx: Database, workflows: Iterable[str], now: float, reopen_within: float) -> dict[str, Incident]:
+    """Every live incident, and of ``workflows`` also those that may be re-opened or that a person closed."""
+    rows = tx.execute(
+        """SELECT body FROM incidents WHERE state != 'resolved' UNION ALL
+        SELECT body FROM incidents WHERE state = 'resolved' AND workflow IN (SELECT value FROM json_each(?))
+        AND (resolved_at > ? OR (resolved_by IS NOT NULL AND resolved_at > ?))""",
+        [json.dumps(sorted(workflows)), now - reopen_within, now - CLOSED_KEPT],
+    )
+    loaded = (decode(row[0]) for row in rows.fetchall())
+    return {incident.id: incident for incident in loaded}
+
+
+def earlier(tx: Database, workflow: str, family: str) -> tuple[set[str], int]:
+    """The ids of the latest earlier incidents of a workflow and family, and how many there were in all."""
+    rows = tx.execute(
+        "SELECT id FROM incidents WHERE workflow = ? AND family = ? ORDER BY opened_at DESC", [workflow, family]
+    ).fetchall()
+    return {str(row[0]) for row in rows[:1000]}, len(rows)
+
+
+def note(tx: Database, incident_id: str, ts: float, kind: str, reason: str, detail: str | None = None) -> None:
+    """Store one decision; one that stands among the latest already is counted there instead of stored again."""
+    same = tx.execute(
+        """SELECT id FROM (SELECT id, kind, reason FROM incident_events WHERE incident_id = ? ORDER BY id DESC LIMIT ?)
+        WHERE kind = ? AND reason = ? AND kind != 'told' LIMIT 1""",
+        [incident_id, LOOK_BACK, kind, reason],
+    ).fetchone()
+    if same:
+        tx.execute("UPDATE incident_events SET times = times + 1, last_ts = ? WHERE id = ?", [ts, same[0]])
+        return
+    tx.execute(
+        """INSERT INTO incident_events (incident_id, ts, last_ts, times, kind, reason, detail)
+        VALUES (?, ?, ?, 1, ?, ?, ?)""",
+        [incident_id, ts, ts, kind, reason, detail],
+    )
+
+
+def events(db: Reader, incident_id: str) -> list[dict[str, object]]:
+    """The history of an incident, oldest first: ``ts, last_ts, times, kind, reason, detail``."""
+    sql = """SELECT ts, last_ts, times, kind, reason, detail FROM incident_events
+        WHERE incident_id = ? ORDER BY id LIMIT ?"""
+    return _named(db.execute(sql, [incident_id, MAX_REASONS]))
+
+
+def silences(db: Reader, now: float) -> list[Silence]:
+    """The silences that have not ended at ``now``."""
+    rows = db.execute(f"SELECT {', '.join(Silence.__slots__)} FROM silences WHERE ends_at > ? ORDER BY id", [now])
+    return [Silence(*row) for row in rows]
+
+
+def _named(cursor: sqlite3.Cursor) -> list[dict[str, object]]:
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]

@@ -1,0 +1,254 @@
+"""Message: the facts that readers are told, frozen when the incident changed; each channel gives them its own form."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import TypeAdapter
+
+from driftbell.alerts.announce import Transition
+from driftbell.alerts.phrases import METRICS, phrase
+from driftbell.alerts.plain import plain, shorten
+from driftbell.alerts.record import Incident, series_key
+from driftbell.alerts.settings import AlertSettings
+from driftbell.alerts.wording import SEVERITY_WORDS, change, quantity, signed_money
+from driftbell.detectors.finding import Finding
+
+TITLE_LENGTH = 86
+"""Leaves room for the longest state in front of it: the whole headline has at most 100 characters."""
+MAX_LISTED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What one event of one incident says. All texts are plain, one line and bounded; times are epoch seconds.
+
+    ``event_id`` is ``{incident_id}.{seq}`` and stays the same over every attempt and channel. ``others`` says of the
+    other series that they moved too, ready to read. ``usual`` and ``observed`` are written with their unit.
+    ``back_to`` is the level at the end and ``ended_with`` the purposeful change that came just before it.
+    """
+
+    event_id: str
+    incident_id: str
+    seq: int
+    dedup_key: str
+    transition: Transition
+    reason: str
+    severity: Literal["page", "ticket", "info"]
+    family: str
+    workflow: str
+    metric: str
+    title: str
+    subject: str
+    at: float
+    started_at: float
+    opened_at: float
+    state: str = "open"
+    segment: str | None = None
+    segments: tuple[str, ...] = ()
+    risk_tier: str | None = None
+    observed: str | None = None
+    usual: str | None = None
+    observed_value: float | None = None
+    usual_value: float | None = None
+    unit: str = ""
+    change: str = ""
+    sample_n: int = 0
+    usd_per_hour: float | None = None
+    extra_usd: float | None = None
+    calls_per_hour: float | None = None
+    cause: str = ""
+    confidence: str = "unknown"
+    cause_keys: dict[str, str] | None = None
+    evidence: tuple[str, ...] = ()
+    ruled_out: tuple[str, ...] = ()
+    marker: str | None = None
+    marker_at: float | None = None
+    others: tuple[str, ...] = ()
+    users: str = ""
+    action: str = ""
+    owner: str | None = None
+    runbook: str | None = None
+    previous: int = 0
+    reopened: int = 0
+    flapping: bool = False
+    ended_at: float | None = None
+    back_to: str | None = None
+    ended_with: str | None = None
+    unknown_since: float | None = None
+    closed_by: str | None = None
+    acknowledged_by: str | None = None
+    note: str = ""
+
+    @property
+    def is_end(self) -> bool:
+        """Whether the incident is over with this message."""
+        return self.transition == "resolved"
+
+
+_MESSAGE = TypeAdapter(Message)
+
+
+def encode(message: Message) -> str:
+    """The message as JSON, the form in which the outbox keeps it."""
+    return _MESSAGE.dump_json(message).decode()
+
+
+def decode(text: str) -> Message:
+    """Inverse of `encode`."""
+    return _MESSAGE.validate_json(text)
+
+
+def title(workflow: str, finding: Finding) -> str:
+    """``claims-triage: cost per call up 62% (3.2c -> 5.3c), +$22/hour`` in at most `TITLE_LENGTH` characters.
+
+    What does not fit goes in this order: money, from and to, the end of the workflow's name.
+    """
+    words = phrase(finding.metric, finding.family).words(finding.direction)
+    moved = _moved(finding)
+    head = f"{words} {moved}".rstrip()
+    span = _span(finding)
+    cost = f", {signed_money(finding.usd_per_hour)}/hour" if finding.usd_per_hour else ""
+    where = plain(workflow, TITLE_LENGTH)
+    for tail in (head + span + cost, head + span, head):
+        if len(where) + 2 + len(tail) <= TITLE_LENGTH:
+            return f"{where}: {tail}"
+    head = shorten(head, TITLE_LENGTH // 2)
+    return f"{plain(workflow, TITLE_LENGTH - 2 - len(head))}: {head}"
+
+
+def subject(incident: Incident) -> str:
+    """What mail of the incident is called for all its life: the severity and title at its opening."""
+    return f"[{SEVERITY_WORDS[incident.severity]}] {title(incident.workflow, incident.headline)}"
+
+
+def _moved(finding: Finding) -> str:
+    if finding.observed is None or finding.usual is None or finding.family == "silent":
+        return ""
+    return change(finding.observed, finding.usual, finding.unit)
+
+
+def _span(finding: Finding) -> str:
+    if finding.usual is None:
+        return ""
+    usual = quantity(finding.usual, finding.unit)
+    if finding.family == "silent":
+        return f" (usual {usual})"
+    return "" if finding.observed is None else f" ({usual} -> {quantity(finding.observed, finding.unit)})"
+
+
+def build(incident: Incident, transition: Transition, reason: str, now: float, settings: AlertSettings) -> Message:
+    """The message for an event of ``incident`` that happens at ``now``; ``incident.seq`` is its number."""
+    lead, head = incident.lead, incident.headline
+    cause = lead.cause
+    return Message(
+        event_id=f"{incident.id}.{incident.seq}",
+        incident_id=incident.id,
+        seq=incident.seq,
+        dedup_key=dedup_key(incident, settings),
+        transition=transition,
+        reason=plain(reason),
+        severity=incident.severity,
+        family=incident.family,
+        workflow=plain(incident.workflow),
+        metric=plain(lead.metric),
+        title=title(incident.workflow, head),
+        subject=incident.subject,
+        at=now,
+        started_at=incident.started_at,
+        opened_at=incident.opened_at,
+        state=incident.state,
+        segment=plain(lead.segment) if lead.segment else None,
+        segments=tuple(plain(s, 60) for s in incident.segments[:MAX_LISTED]),
+        risk_tier=plain(lead.risk_tier) if lead.risk_tier else None,
+        observed=None if head.observed is None else quantity(head.observed, head.unit),
+        usual=None if head.usual is None else quantity(head.usual, head.unit),
+        observed_value=head.observed,
+        usual_value=head.usual,
+        unit=head.unit,
+        change=_moved(head),
+        sample_n=head.n,
+        usd_per_hour=incident.usd_per_hour,
+        extra_usd=incident.extra_usd,
+        calls_per_hour=head.calls_per_hour,
+        cause=plain(cause.text, 240),
+        confidence=cause.confidence,
+        cause_keys={plain(k, 40): plain(v, 80) for k, v in cause.keys.items()},
+        evidence=tuple(plain(e, 160) for e in cause.evidence),
+        ruled_out=tuple(plain(r, 60) for r in cause.ruled_out),
+        marker=plain(cause.marker) if cause.marker else None,
+        marker_at=cause.marker_at,
+        others=_others(incident, head),
+        users=_users(incident),
+        action=_action(lead),
+        owner=plain(lead.owner) if lead.owner else None,
+        runbook=_runbook(incident, settings),
+        previous=incident.previous,
+        reopened=incident.reopened,
+        flapping=incident.flapping,
+        ended_at=incident.ended_at,
+        back_to=_back_to(incident, head),
+        ended_with=_ended_with(incident),
+        unknown_since=incident.unknown_since,
+        closed_by=plain(incident.resolved_by) if incident.resolved_by else None,
+        acknowledged_by=plain(incident.ack.by) if incident.ack else None,
+    )
+
+
+def dedup_key(incident: Incident, settings: AlertSettings) -> str:
+    """What receivers group by; nothing in it changes during an incident, and no two incidents share it."""
+    return f"driftbell/{settings.environment}/{plain(incident.workflow, 80)}/{incident.family}/{incident.id}"
+
+
+def _back_to(incident: Incident, head: Finding) -> str | None:
+    """The level of the title's series when it cleared."""
+    end = incident.members[series_key(head)].end
+    return None if end is None or end.observed is None else quantity(end.observed, end.unit)
+
+
+def _ended_with(incident: Incident) -> str | None:
+    """What was changed on purpose just before the end, as the clearing findings know it."""
+    markers = (m.end.cause.marker for m in incident.members.values() if m.end is not None)
+    return next((plain(marker) for marker in markers if marker), None)
+
+
+def _others(incident: Incident, head: Finding) -> tuple[str, ...]:
+    """The other metrics that moved: ``response time up 40% (2.1 s -> 2.9 s)``, each metric once."""
+    lines: dict[str, str] = {}
+    for member in incident.members.values():
+        f = member.finding
+        if f.metric != head.metric and f.metric not in lines:
+            lines[f.metric] = f"{phrase(f.metric, f.family).words(f.direction)} {_moved(f)}{_span(f)}".rstrip()
+    for metric in head.related:
+        if metric != head.metric and metric not in lines:
+            lines[metric] = f"{phrase(metric, '').noun} moved too"
+    return tuple(plain(line, 120) for line in list(lines.values())[:MAX_LISTED])
+
+
+def _users(incident: Incident) -> str:
+    """What people notice: the families other than cost that moved, or that none of them did."""
+    if incident.family in {"silent", "instrument"}:
+        return ""
+    noticed = {m.finding.metric: m.finding for m in incident.members.values() if m.finding.family != "cost"}
+    related = [metric for metric in incident.lead.related if metric in METRICS and not METRICS[metric].is_money]
+    if not noticed and not related:
+        return "no effect seen: quality, reliability and use are as usual"
+    calls = max((f.calls_per_hour or 0.0 for f in noticed.values()), default=0.0)
+    return f"about {calls:,.0f} calls an hour are affected" if calls >= 1 else ""
+
+
+def _action(lead: Finding) -> str:
+    """The first thing to do: what the cause asks for, else what the metric asks for."""
+    keys = lead.cause.keys
+    sure = lead.cause.confidence == "likely"
+    if sure and "prompt_version" in keys:
+        return f"go back to the prompt before {plain(keys['prompt_version'], 40)}"
+    if sure and "model" in keys:
+        return f"go back to the model before {plain(keys['model'], 60)}"
+    if sure and "user_id" in keys:
+        return f"limit or stop user {plain(keys['user_id'], 40)}, then ask what is looping"
+    return phrase(lead.metric, lead.family).action
+
+
+def _runbook(incident: Incident, settings: AlertSettings) -> str | None:
+    books = settings.links.runbooks
+    return books.get(incident.workflow) or books.get(incident.family) or books.get("*")

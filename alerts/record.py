@@ -1,0 +1,202 @@
+"""Incident: one thing that went wrong in one workflow, with every series that shows it; and its row in the store."""
+
+import json
+import math
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from pydantic import TypeAdapter
+
+from driftbell.alerts.phrases import phrase
+from driftbell.alerts.plain import name
+from driftbell.alerts.wording import SEVERITY_ORDER
+from driftbell.detectors.finding import Cause, Family, Finding
+
+State = Literal["open", "unknown", "resolved"]
+MemberState = Literal["firing", "cleared", "no_data"]
+Verdict = Literal["seen", "false_alarm", "new_normal"]
+MAX_MEMBERS = 100
+MAX_SEGMENTS = 50
+
+
+def series_key(finding: Finding) -> str:
+    """The identity of a finding's series as text."""
+    return json.dumps(finding.series, separators=(",", ":"))
+
+
+@dataclass(slots=True)
+class Member:
+    """One series of an incident: its latest finding that told of a change, and where it stands since when.
+
+    ``end`` is the finding that cleared it.
+    """
+
+    finding: Finding
+    state: MemberState
+    since: float
+    end: Finding | None = None
+
+
+@dataclass(slots=True)
+class Announced:
+    """What the readers were last told: an update is due only when this differs from what is."""
+
+    at: float
+    state: State
+    severity: str
+    segments: tuple[str, ...]
+    cause: str
+    updates: int = 0
+    unknown_at: float | None = None
+
+
+@dataclass(slots=True)
+class Acknowledgement:
+    """Who took the incident, when, and what they said of it."""
+
+    by: str
+    at: float
+    verdict: Verdict
+
+
+@dataclass(slots=True)
+class Incident:
+    """The whole record. Times are epoch seconds; ``extra_usd`` is None while no series has a price.
+
+    ``clearing_since`` is set while all series are good again but the incident is not over yet; ``ended_at`` is that
+    moment once it is. ``seq`` numbers the events of the incident from 1 (0: nobody was told yet). ``subject`` is the
+    title at opening and never changes, so that mail stays in one thread. ``unlisted`` counts series beyond
+    `MAX_MEMBERS`. ``told_at`` is when readers were first told of this opening.
+    """
+
+    id: str
+    workflow: str
+    family: Family
+    opened_at: float
+    started_at: float
+    severity: Literal["page", "ticket", "info"]
+    state: State = "open"
+    members: dict[str, Member] = field(default_factory=dict)
+    unlisted: int = 0
+    segments: tuple[str, ...] = ()
+    subject: str = ""
+    seq: int = 0
+    clearing_since: float | None = None
+    unknown_since: float | None = None
+    resolved_at: float | None = None
+    ended_at: float | None = None
+    resolved_by: str | None = None
+    flaps: list[float] = field(default_factory=list)
+    flapping: bool = False
+    reopened: int = 0
+    ack: Acknowledgement | None = None
+    told_at: float | None = None
+    escalated: int = 0
+    extra_usd: float | None = None
+    counted_to: float = 0.0
+    announced: Announced | None = None
+    previous: int = 0
+
+    @property
+    def lead(self) -> Finding:
+        """The finding that explains the others: of the incident's family, the metric closest to the cause."""
+        return leading([m.finding for m in self.members.values()], self.family)
+
+    @property
+    def headline(self) -> Finding:
+        """The finding for the title: cost per call where money is the matter and it is known, else the lead."""
+        lead = self.lead
+        if lead.family == "cost" and lead.metric != "calls":
+            for member in self.members.values():
+                if member.finding.metric == "cost_per_call" and member.finding.segment == lead.segment:
+                    return member.finding
+        return lead
+
+    @property
+    def usd_per_hour(self) -> float | None:
+        """What it costs per hour now: the largest of the firing series, which all price the same money."""
+        rates = [m.finding.usd_per_hour for m in self.members.values() if m.state == "firing"]
+        return max((rate for rate in rates if rate is not None), default=None)
+
+    def holds(self, state: MemberState) -> bool:
+        """Whether any series is in ``state``."""
+        return any(member.state == state for member in self.members.values())
+
+
+def leading(findings: list[Finding], family: str) -> Finding:
+    """The finding that explains the others.
+
+    A finding of the family with a cause comes first, then the metric nearest to the cause, the whole workflow
+    before a segment unless only segments show it, the strongest evidence, the oldest.
+    """
+    return min(
+        findings,
+        key=lambda f: (
+            f.family != family,
+            f.cause.confidence != "likely",
+            phrase(f.metric, f.family).rank,
+            f.segment is not None,
+            -f.log_evidence,
+            f.started_at,
+            series_key(f),
+        ),
+    )
+
+
+def worse(one: str, other: str) -> bool:
+    """Whether severity ``one`` ranks above ``other``."""
+    return SEVERITY_ORDER.index(one) > SEVERITY_ORDER.index(other)
+
+
+def bounded(finding: Finding) -> Finding:
+    """``finding`` with names of bounded length and without numbers that are no numbers (they become None)."""
+    cause = finding.cause
+    return replace(
+        finding,
+        workflow=name(finding.workflow),
+        segment=_name(finding.segment),
+        risk_tier=_name(finding.risk_tier),
+        owner=_name(finding.owner),
+        observed=_finite(finding.observed),
+        usual=_finite(finding.usual),
+        usd_per_hour=_finite(finding.usd_per_hour),
+        calls_per_hour=_finite(finding.calls_per_hour),
+        log_evidence=_finite(finding.log_evidence) or 0.0,
+        interval=finding.interval
+        if finding.interval and math.isfinite(finding.interval.low + finding.interval.high)
+        else None,
+        segments=tuple(name(s) for s in finding.segments[:MAX_SEGMENTS]),
+        related=finding.related[:20],
+        cause=Cause(
+            keys={name(k): name(v) for k, v in list(cause.keys.items())[:8]},
+            confidence=cause.confidence,
+            share=_finite(cause.share),
+            text=name(cause.text),
+            evidence=tuple(name(e) for e in cause.evidence[:3]),
+            ruled_out=tuple(name(r) for r in cause.ruled_out[:8]),
+            parts={name(k): v for k, v in list(cause.parts.items())[:12] if math.isfinite(v)},
+            marker_at=_finite(cause.marker_at),
+            marker=_name(cause.marker),
+        ),
+    )
+
+
+def _name(text: str | None) -> str | None:
+    return None if text is None else name(text)
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+_INCIDENT = TypeAdapter(Incident)
+
+
+def encode(incident: Incident) -> str:
+    """The record as JSON, the form of the column ``body``."""
+    return _INCIDENT.dump_json(incident).decode()
+
+
+def decode(body: str) -> Incident:
+    """Inverse of `encode`."""
+    return _INCIDENT.validate_json(body)

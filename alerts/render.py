@@ -1,0 +1,213 @@
+"""The words of a message: the same facts for every channel, in the reader's time zone."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import css_inline
+import jinja2
+
+from driftbell.alerts.message import Message
+from driftbell.alerts.phrases import phrase
+from driftbell.alerts.plain import shorten
+from driftbell.alerts.wording import SEVERITY_WORDS, duration, moment, money
+
+HEADLINE_LENGTH = 100
+MAX_HTML = 80_000
+_CAUSE_LABEL = {"likely": "Likely", "possible": "Possible", "unknown": "Cause"}
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=jinja2.select_autoescape(["html"]),
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One labelled fact."""
+
+    label: str
+    text: str
+
+
+def state_word(message: Message) -> str:
+    """The word in front of the title: the severity of a new incident, else what happened to it."""
+    words = {
+        "updated": "UPDATE",
+        "resolved": "RESOLVED",
+        "unknown": "CANNOT TELL",
+        "escalated": "STILL OPEN",
+        "acknowledged": "TAKEN",
+        "test": "TEST",
+        "change": "CHANGE",
+    }
+    return words.get(message.transition, SEVERITY_WORDS[message.severity])
+
+
+def headline(message: Message, zone: str) -> str:
+    """State and title in at most 100 characters: what a phone shows of the message."""
+    return shorten(f"[{state_word(message)}] {_headline(message, zone)}", HEADLINE_LENGTH)
+
+
+def _headline(message: Message, zone: str) -> str:
+    workflow = shorten(message.workflow, 30)
+    if message.transition == "resolved":
+        lasted = duration((message.ended_at or message.at) - message.started_at)
+        extra = f", extra cost {money(message.extra_usd)}" if message.extra_usd else ""
+        return f"{workflow}: {_ending(message)} after {lasted}{extra}"
+    if message.transition == "unknown":
+        return f"{workflow}: no data since {moment(message.unknown_since or message.at, zone)}; not closed"
+    return message.title
+
+
+def _ending(message: Message) -> str:
+    noun = phrase(message.metric, message.family).noun
+    if message.closed_by:
+        return f"{noun}: closed by {shorten(message.closed_by, 20)}"
+    return f"{noun} back to {message.back_to}" if message.back_to else f"{noun} back to usual"
+
+
+def rows(message: Message, zone: str) -> list[Row]:
+    """The facts in the order in which a reader at 3 a.m. needs them; only those that are known."""
+    if message.transition == "test":
+        return [Row("Test", message.note)]
+    if message.transition == "resolved":
+        found = _end_rows(message, zone)
+    elif message.transition == "unknown":
+        found = _unknown_rows(message, zone)
+    else:
+        found = _open_rows(message, zone)
+    found.append(Row("Owner", message.owner or "nobody named; set owner on the workflow"))
+    found.append(Row("Numbers", f"driftbell explain {message.incident_id}"))
+    return [row for row in found if row.text]
+
+
+def _open_rows(message: Message, zone: str) -> list[Row]:
+    return [
+        Row("News", _news(message)),
+        Row("Since", _since(message, zone)),
+        Row("Where", where(message)),
+        Row(_CAUSE_LABEL[message.confidence], cause(message, zone)),
+        Row("Ruled out", ", ".join(message.ruled_out)),
+        Row("Also", "; ".join(message.others)),
+        Row("Users", message.users),
+        Row("Do now", _do_now(message)),
+        Row("Before", _before(message)),
+    ]
+
+
+def _end_rows(message: Message, zone: str) -> list[Row]:
+    ended = message.ended_at or message.at
+    after = f", after {message.ended_with}" if message.ended_with else ""
+    lasted = f"{moment(message.started_at, zone)} to {moment(ended, zone)} ({duration(ended - message.started_at)})"
+    return [
+        Row("Was", message.title),
+        Row("Lasted", f"{lasted}{after}"),
+        Row("Cost", f"{money(message.extra_usd)} more than usual in all" if message.extra_usd else ""),
+        Row("Now", _now_at(message)),
+        Row("Where", where(message)),
+        Row("Cause", message.cause),
+        Row("Closed", _closed(message)),
+    ]
+
+
+def _unknown_rows(message: Message, zone: str) -> list[Row]:
+    since = message.unknown_since or message.at
+    return [
+        Row("Was", message.title),
+        Row("No data", f"since {moment(since, zone)}: neither better nor worse can be told, so it stays open"),
+        Row("Cost", f"{money(message.extra_usd)} more than usual until then" if message.extra_usd else ""),
+        Row("Where", where(message)),
+        Row(_CAUSE_LABEL[message.confidence], cause(message, zone)),
+        Row("Do now", "check that calls still arrive: the application, its exporter, the network between"),
+    ]
+
+
+def _news(message: Message) -> str:
+    """What is new against the message before; empty for an opening."""
+    if message.transition == "opened":
+        return "open again, it is the same incident" if message.reopened else ""
+    age = duration(message.at - message.started_at)
+    spent = f", {money(message.extra_usd)} more than usual so far" if message.extra_usd else ""
+    said = {
+        "severity_raised": f"now {SEVERITY_WORDS[message.severity]}",
+        "severity_lowered": f"now only {SEVERITY_WORDS[message.severity]}",
+        "segments_changed": "other segments show it too",
+        "cause_changed": "the cause is seen differently",
+        "data_back": "data is back and it still shows",
+        "nobody_acknowledged": "nobody acknowledged it",
+    }.get(message.reason, "")
+    taken = f"taken by {message.acknowledged_by}" if message.transition == "acknowledged" else said
+    return f"{taken}; still open after {age}{spent}" if taken else ""
+
+
+def _since(message: Message, zone: str) -> str:
+    start = f"{moment(message.started_at, zone)} ({duration(message.at - message.started_at)})"
+    seen = f", {message.sample_n:,} {'call' if message.sample_n == 1 else 'calls'}" if message.sample_n else ""
+    return f"{start}{seen}" + (f". Usual for this hour: {message.usual}" if message.usual else "")
+
+
+def where(message: Message) -> str:
+    """The segments that show it."""
+    tier = f", risk tier {message.risk_tier}" if message.risk_tier else ""
+    if message.segment:
+        others = [s for s in message.segments if s != message.segment]
+        return f"segment {message.segment}" + (f" and {', '.join(others)}" if others else " only") + tier
+    named = f"; clearest in {', '.join(message.segments)}" if message.segments else ""
+    return f"the whole workflow{named}{tier}" if message.family != "instrument" else ""
+
+
+def cause(message: Message, zone: str) -> str:
+    """The cause in words, with what was changed when, and the evidence."""
+    marked = ""
+    if message.marker and message.marker_at is not None:
+        marked = f"{message.marker} at {moment(message.marker_at, zone)}."
+    ended = message.cause if message.cause.endswith((".", "!", "?")) else f"{message.cause}."
+    evidence = "; ".join(message.evidence)
+    return " ".join(part for part in (ended, marked, f"Evidence: {evidence}." if evidence else "") if part)
+
+
+def _do_now(message: Message) -> str:
+    left = ""
+    if message.usd_per_hour and message.usd_per_hour > 0:
+        left = f"; if left: about {money(message.usd_per_hour * 24)}/day"
+    return f"{message.action}{left}" if message.action else left.removeprefix("; ")
+
+
+def _before(message: Message) -> str:
+    times = {0: "", 1: "once before in this workflow and family"}.get(
+        message.previous, f"{message.previous} times before in this workflow and family"
+    )
+    swings = "it swings round its limit, so the end is confirmed for longer" if message.flapping else ""
+    return "; ".join(part for part in (times, swings) if part)
+
+
+def _now_at(message: Message) -> str:
+    if message.closed_by or not message.back_to:
+        return ""
+    return f"{message.back_to}" + (f" (usual {message.usual})" if message.usual else "")
+
+
+def _closed(message: Message) -> str:
+    return f"by {message.closed_by}" if message.closed_by else "because every series is back to usual"
+
+
+def as_text(message: Message, zone: str, links: list[tuple[str, str]]) -> str:
+    """The message as plain text."""
+    template = _TEMPLATES.get_template("incident-text.txt")
+    return template.render(headline=headline(message, zone), rows=rows(message, zone), links=links)
+
+
+def as_html(message: Message, zone: str, links: list[tuple[str, str]]) -> str:
+    """The message as an HTML page for mail, styles inlined, at most `MAX_HTML` characters by its bounded parts."""
+    template = _TEMPLATES.get_template("incident-html.html")
+    page = template.render(
+        headline=headline(message, zone),
+        word=state_word(message),
+        tone="good" if message.is_end else ("unsure" if message.transition == "unknown" else message.severity),
+        title=headline(message, zone).partition("] ")[2],
+        rows=rows(message, zone),
+        links=links,
+    )
+    return css_inline.inline(page, load_remote_stylesheets=False)

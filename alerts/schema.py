@@ -1,0 +1,54 @@
+"""The tables that alerts owns, as migrations for the store.
+
+``incidents`` keeps what is searched in columns and the whole record as JSON in ``body``. ``incident_events`` is the
+history with the named reason of every decision. ``notifications`` is the outbox: unique by (event, channel).
+"""
+
+from sqlite_utils import Database
+from sqlite_utils.migrations import Migrations
+
+MIGRATIONS = Migrations("alerts")
+
+
+@MIGRATIONS()
+def create_incidents(db: Database) -> None:
+    """Incidents and their history."""
+    db.execute(
+        """CREATE TABLE incidents (id TEXT PRIMARY KEY, workflow TEXT NOT NULL, family TEXT NOT NULL,
+        state TEXT NOT NULL, severity TEXT NOT NULL, owner TEXT, opened_at REAL NOT NULL, resolved_at REAL,
+        resolved_by TEXT, verdict TEXT, verdict_at REAL, body TEXT NOT NULL)"""
+    )
+    db.execute("CREATE INDEX incidents_live ON incidents (state, workflow)")
+    db.execute("CREATE INDEX incidents_opened ON incidents (opened_at)")
+    db.execute("CREATE INDEX incidents_resolved ON incidents (workflow, resolved_at)")
+    db.execute(
+        """CREATE TABLE incident_events (id INTEGER PRIMARY KEY, incident_id TEXT NOT NULL, ts REAL NOT NULL,
+        last_ts REAL NOT NULL, times INTEGER NOT NULL, kind TEXT NOT NULL, reason TEXT NOT NULL, detail TEXT)"""
+    )
+    db.execute("CREATE INDEX incident_events_of ON incident_events (incident_id, id)")
+
+
+@MIGRATIONS()
+def create_notifications(db: Database) -> None:
+    """The outbox. ``state``: pending, attempting, sent, withheld, superseded or failed."""
+    db.execute(
+        """CREATE TABLE notifications (id INTEGER PRIMARY KEY, event_id TEXT NOT NULL, incident_id TEXT NOT NULL,
+        transition TEXT NOT NULL, channel TEXT NOT NULL, reason TEXT NOT NULL, state TEXT NOT NULL,
+        created_at REAL NOT NULL, first_due_at REAL NOT NULL, due_at REAL NOT NULL,
+        failed_over INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0,
+        claim TEXT, claimed_until REAL, sent_at REAL, error TEXT, ref TEXT, message TEXT NOT NULL,
+        UNIQUE (event_id, channel))"""
+    )
+    db.execute("CREATE INDEX notifications_due ON notifications (state, due_at)")
+    db.execute("CREATE INDEX notifications_of ON notifications (incident_id, channel, id)")
+    db.execute("CREATE INDEX notifications_rate ON notifications (channel, transition, created_at)")
+
+
+@MIGRATIONS()
+def create_silences(db: Database) -> None:
+    """What people asked not to hear of, always with an end."""
+    db.execute(
+        """CREATE TABLE silences (id TEXT PRIMARY KEY, workflow TEXT, family TEXT, segment TEXT, incident_id TEXT,
+        starts_at REAL NOT NULL, ends_at REAL NOT NULL, made_by TEXT NOT NULL, reason TEXT NOT NULL)"""
+    )
+    db.execute("CREATE INDEX silences_end ON silences (ends_at)")

@@ -1,0 +1,312 @@
+"""The part of the configuration that belongs to alerts: channels, routes, quiet hours, life-cycle times.
+
+Everything is validated as a whole: unknown keys, channels that no one defined, routes that can never match.
+Secrets are references (see `driftbell.alerts.secret`), so a settings object may be printed and logged.
+"""
+
+from datetime import time
+from fnmatch import fnmatchcase
+from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from driftbell.alerts.duration import Seconds
+from driftbell.alerts.secret import SecretRef
+from driftbell.detectors.finding import Family
+
+Severity = Literal["page", "ticket", "info"]
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+MAX_CHANNELS = 64
+MAX_ROUTES = 500
+
+
+def _check_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(f"unknown time zone {name!r}; write a name such as Europe/Berlin") from error
+    return name
+
+
+def _check_url(text: str) -> str:
+    if not text.startswith(("http://", "https://", "env:", "file:")):
+        raise ValueError("write a URL (https://…), or env:NAME / file:PATH where the URL is a secret")
+    return text
+
+
+Zone = Annotated[str, AfterValidator(_check_zone)]
+Url = Annotated[str, AfterValidator(_check_url)]
+
+
+class Section(BaseModel):
+    """What all sections share: unknown keys are errors, and an error never repeats the value it complains of."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class ChannelSection(Section):
+    """What every channel may have: the zone of its readers, and the channel that takes over when it fails."""
+
+    timezone: Zone | None = None
+    fallback: str | None = None
+    timeout: Seconds = Field(default=10.0, gt=0, le=30)
+
+
+class WebhookSection(ChannelSection):
+    """Any receiver of signed JSON. ``secrets``: the newest first; all sign, so that a key can be changed."""
+
+    kind: Literal["webhook"]
+    url: Url
+    secrets: tuple[SecretRef, ...] = Field(min_length=1, max_length=3)
+
+
+class SlackSection(ChannelSection):
+    """Slack by bot token (edits one message, history in its thread), or by incoming webhook (posts only)."""
+
+    kind: Literal["slack"]
+    token: SecretRef | None = None
+    channel: str | None = Field(default=None, max_length=80)
+    webhook: SecretRef | None = None
+    api_url: Url = "https://slack.com/api"
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.webhook is None) == (self.token is None) or (self.token is None) != (self.channel is None):
+            raise ValueError("slack needs either token and channel, or webhook")
+        return self
+
+
+class PagerDutySection(ChannelSection):
+    """PagerDuty Events v2. ``previous_keys`` lets incidents opened under an old routing key still be resolved."""
+
+    kind: Literal["pagerduty"]
+    routing_key: SecretRef
+    previous_keys: tuple[SecretRef, ...] = Field(default=(), max_length=4)
+    change_events: bool = False
+    api_url: Url = "https://events.pagerduty.com"
+
+
+class TeamsSection(ChannelSection):
+    """Microsoft Teams by a Workflows webhook; the URL is itself the credential."""
+
+    kind: Literal["teams"]
+    webhook: SecretRef
+
+
+class EmailSection(ChannelSection):
+    """E-mail by SMTP. ``tls``: ``starttls``, ``tls`` from the first byte, or ``none`` for a relay on this machine."""
+
+    kind: Literal["email"]
+    host: str
+    port: int = Field(default=587, ge=1, le=65535)
+    tls: Literal["starttls", "tls", "none"] = "starttls"
+    user: str | None = None
+    password: SecretRef | None = None
+    sender: str = Field(pattern=r"^[^@\s<>]+@[^@\s<>]+$")
+    to: tuple[Annotated[str, Field(pattern=r"^[^@\s<>,]+@[^@\s<>,]+$")], ...] = Field(min_length=1, max_length=50)
+
+    @model_validator(mode="after")
+    def _no_password_in_the_clear(self) -> Self:
+        if self.tls == "none" and self.password is not None:
+            raise ValueError("a password needs tls: starttls or tls: tls")
+        return self
+
+
+class AlertmanagerSection(ChannelSection):
+    """Prometheus Alertmanager v2. ``hold``: how long it keeps an alert after the last post, if we go silent."""
+
+    kind: Literal["alertmanager"]
+    url: Url
+    user: str | None = None
+    password: SecretRef | None = None
+    hold: Seconds = Field(default=4 * 3600.0, ge=300)
+
+
+class AppriseSection(ChannelSection):
+    """Anything that Apprise speaks; opened, updated and resolved are separate messages there."""
+
+    kind: Literal["apprise"]
+    url: SecretRef
+
+
+Channel = Annotated[
+    WebhookSection
+    | SlackSection
+    | PagerDutySection
+    | TeamsSection
+    | EmailSection
+    | AlertmanagerSection
+    | AppriseSection,
+    Field(discriminator="kind"),
+]
+
+
+class Match(Section):
+    """Which incidents: every given list must hold the incident's value. Names may use ``*`` and ``?``."""
+
+    owner: tuple[str, ...] = ()
+    workflow: tuple[str, ...] = ()
+    family: tuple[Family, ...] = ()
+    severity: tuple[Severity, ...] = ()
+    risk_tier: tuple[str, ...] = ()
+    segment: tuple[str, ...] = ()
+
+    def takes(self, facts: dict[str, str | None]) -> bool:
+        """Whether the incident with these facts (owner, workflow, family, severity, risk_tier, segment) matches."""
+        return all(
+            any(fnmatchcase(facts.get(name) or "", pattern) for pattern in patterns)
+            for name, patterns in self.given().items()
+        )
+
+    def given(self) -> dict[str, tuple[str, ...]]:
+        """The lists that restrict, by name."""
+        names = ("owner", "workflow", "family", "severity", "risk_tier", "segment")
+        return {name: getattr(self, name) for name in names if getattr(self, name)}
+
+
+class Route(Section):
+    """Sends matching incidents to channels; the first route that matches decides, unless it says ``go_on``."""
+
+    match: Match = Match()
+    channels: tuple[str, ...] = ()
+    go_on: bool = False
+    name: str = ""
+
+
+class QuietHours(Section):
+    """When messages of these severities wait until the morning."""
+
+    severities: tuple[Severity, ...] = ("ticket", "info")
+    days: tuple[Day, ...] = DAYS
+    start: time
+    end: time
+    timezone: Zone | None = None
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if self.start == self.end:
+            raise ValueError("quiet hours need a start and an end that differ")
+        return self
+
+
+class Maintenance(Section):
+    """A planned time (epoch seconds or ISO 8601 with zone) in which matching incidents ring nobody."""
+
+    match: Match = Match()
+    start: Annotated[float, Field(ge=0)]
+    end: Annotated[float, Field(ge=0)]
+    reason: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_times(cls, data: object) -> object:
+        if isinstance(data, dict):
+            return {key: _epoch(value) if key in {"start", "end"} else value for key, value in data.items()}
+        return data
+
+    @model_validator(mode="after")
+    def _ends_later(self) -> Self:
+        if self.end <= self.start:
+            raise ValueError("a maintenance window must end after it starts")
+        return self
+
+
+def _epoch(value: object) -> object:
+    from datetime import datetime
+
+    if isinstance(value, str):
+        moment = datetime.fromisoformat(value)
+    elif isinstance(value, datetime):
+        moment = value
+    else:
+        return value
+    if moment.tzinfo is None:
+        raise ValueError("a time needs its zone, for example 2026-11-10T22:00:00+01:00")
+    return moment.timestamp()
+
+
+class Escalation(Section):
+    """When nobody acknowledged after ``after``: also tell these channels."""
+
+    after: Seconds = Field(gt=0)
+    channels: tuple[str, ...] = Field(min_length=1)
+    severities: tuple[Severity, ...] = ("page",)
+
+
+class Lifecycle(Section):
+    """The times of an incident's life. ``settle``: how long all series must stay good before it counts as over."""
+
+    settle: Seconds = 2 * 3600.0
+    settle_flapping: Seconds = 12 * 3600.0
+    reopen_within: Seconds = 24 * 3600.0
+    group_within: Seconds = 6 * 3600.0
+    group_across_families: Seconds = 3600.0
+    update_every: Seconds = 15 * 60.0
+    flapping_after: int = Field(default=2, ge=1)
+    openings_per_hour: int = Field(default=30, ge=1)
+
+
+class Links(Section):
+    """Links in messages. With a ``key``, acknowledge and silence links are signed and work without a login."""
+
+    page_url: Url | None = None
+    key: SecretRef | None = None
+    rights: tuple[Literal["ack", "silence"], ...] = ("ack", "silence")
+    valid_for: Seconds = 3 * 86_400.0
+    runbooks: dict[str, str] = Field(default_factory=dict)
+    """Runbook URL by ``workflow``, ``family`` or ``*``; the first that fits in this order."""
+
+
+class Heartbeat(Section):
+    """A URL that is asked every ``every`` seconds while the detectors run; whoever watches it rings when it stops."""
+
+    url: Url
+    every: Seconds = Field(default=60.0, ge=10)
+
+
+class AlertSettings(Section):
+    """Everything about who is told, when and how."""
+
+    environment: str = Field(default="prod", pattern=r"^[A-Za-z0-9._-]{1,40}$")
+    timezone: Zone = "UTC"
+    channels: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,60}$")], Channel] = Field(
+        default_factory=dict, max_length=MAX_CHANNELS
+    )
+    routes: tuple[Route, ...] = Field(default=(), max_length=MAX_ROUTES)
+    quiet_hours: tuple[QuietHours, ...] = ()
+    maintenance: tuple[Maintenance, ...] = Field(default=(), max_length=500)
+    escalation: tuple[Escalation, ...] = Field(default=(), max_length=10)
+    lifecycle: Lifecycle = Lifecycle()
+    links: Links = Links()
+    heartbeat: Heartbeat | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        problems = [*self._unknown_channels(), *self._dead_routes(), *self._bad_fallbacks()]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _unknown_channels(self) -> list[str]:
+        named = [(f"routes[{i}]", name) for i, route in enumerate(self.routes) for name in route.channels]
+        named += [(f"escalation[{i}]", name) for i, step in enumerate(self.escalation) for name in step.channels]
+        named += [(f"channels.{key}.fallback", c.fallback) for key, c in self.channels.items() if c.fallback]
+        return [
+            f"{place} names the channel {name!r}, which is not defined" for place, name in named if not self._has(name)
+        ]
+
+    def _has(self, name: str) -> bool:
+        return name in self.channels
+
+    def _dead_routes(self) -> list[str]:
+        for i, route in enumerate(self.routes[:-1]):
+            if not route.match.given() and not route.go_on:
+                return [f"routes[{i}] takes everything, so the routes after it can never match"]
+        if self.channels and self.routes and self.routes[-1].match.given():
+            return ["the last route must have no match, so that no incident is left without a receiver"]
+        return []
+
+    def _bad_fallbacks(self) -> list[str]:
+        return [f"channels.{key}.fallback names itself" for key, c in self.channels.items() if c.fallback == key]

@@ -1,0 +1,234 @@
+"""An incident opens once, is updated for a reason, ends on evidence, and does not chatter."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from driftbell.alerts import history
+from driftbell.alerts.incident import IncidentChange, apply
+from driftbell.alerts.record import Incident
+from driftbell.alerts.settings import AlertSettings
+from driftbell.collectors.store import Store
+from driftbell.detectors.finding import Cause, Finding
+
+HOUR = 3600.0
+Make = Callable[..., Finding]
+SETTINGS = AlertSettings.model_validate(
+    {
+        "channels": {"hook": {"kind": "webhook", "url": "http://127.0.0.1:1", "secrets": ["env:HOOK"]}},
+        "routes": [{"channels": ["hook"]}],
+    }
+)
+
+
+def cycle(store: Store, now: float, *findings: Finding, settings: AlertSettings = SETTINGS) -> list[IncidentChange]:
+    with store.write() as tx:
+        return apply(tx, findings, now, settings)
+
+
+def told(store: Store) -> list[str]:
+    """The messages that were written, in order."""
+    rows = store.read().execute("SELECT transition FROM notifications WHERE state != 'withheld' ORDER BY id")
+    return [row[0] for row in rows]
+
+
+def only(store: Store) -> Incident:
+    (incident,) = history.listed(store.read(), "all")
+    return incident
+
+
+def at(finding: Finding, ts: float, transition: Any = None) -> Finding:
+    return replace(finding, ts=ts, transition=transition or finding.transition)
+
+
+def test_a_finding_opens_one_incident_and_one_message(store: Store, make: Make) -> None:
+    (change,) = cycle(store, make().ts, make())
+    assert (change.transition, told(store)) == ("opened", ["opened"])
+    assert change.incident.opened_at == make().ts
+
+
+def test_the_same_finding_again_changes_nothing(store: Store, make: Make) -> None:
+    cycle(store, make().ts, make(id="f1"))
+    before = only(store)
+    cycle(store, make().ts, make(id="f1"))
+    assert only(store) == before
+    assert told(store) == ["opened"]
+
+
+def test_a_series_that_goes_on_firing_sends_nothing_more(store: Store, make: Make) -> None:
+    for step in range(200):
+        cycle(store, make().ts + step * 300, at(make(), make().ts + step * 300, "fired" if step == 0 else "updated"))
+    assert told(store) == ["opened"]
+
+
+def test_it_resolves_when_every_series_stayed_good(store: Store, make: Make, t0: float) -> None:
+    cost, tokens = make(), make(metric="input_tokens", unit="tokens", observed=24_000.0, usual=12_000.0)
+    cycle(store, cost.ts, cost, tokens)
+    cycle(store, t0 + 4 * HOUR, at(cost, t0 + 4 * HOUR, "cleared"))
+    cycle(store, t0 + 9 * HOUR)
+    assert only(store).state == "open"
+    cycle(store, t0 + 10 * HOUR, at(tokens, t0 + 10 * HOUR, "cleared"))
+    cycle(store, t0 + 13 * HOUR)
+    incident = only(store)
+    assert (incident.state, incident.ended_at, told(store)) == ("resolved", t0 + 10 * HOUR, ["opened", "resolved"])
+
+
+def test_the_extra_cost_is_the_rate_over_the_time_it_was_bad(store: Store, make: Make, t0: float) -> None:
+    cycle(store, make().ts, make(usd_per_hour=20.0))
+    cycle(store, t0 + 2 * HOUR, at(make(usd_per_hour=30.0), t0 + 2 * HOUR, "updated"))
+    cycle(store, t0 + 3 * HOUR, at(make(), t0 + 3 * HOUR, "cleared"))
+    cycle(store, t0 + 9 * HOUR)
+    assert only(store).extra_usd == pytest.approx(20 * 2 + 30 * 1)
+
+
+def test_no_data_is_told_as_such_and_never_resolves(store: Store, make: Make, t0: float) -> None:
+    cycle(store, make().ts, make())
+    cycle(store, t0 + HOUR, at(make(), t0 + HOUR, "no_data"))
+    cycle(store, t0 + 1000 * HOUR)
+    assert only(store).state == "unknown"
+    assert told(store) == ["opened", "unknown"]
+
+
+def test_nothing_from_the_detectors_never_resolves(store: Store, make: Make, t0: float) -> None:
+    cycle(store, make().ts, make())
+    for hour in range(100):
+        cycle(store, t0 + hour * HOUR)
+    assert only(store).state == "open"
+    assert told(store) == ["opened"]
+
+
+def test_data_that_comes_back_says_whether_it_is_over(store: Store, make: Make, t0: float) -> None:
+    cycle(store, make().ts, make())
+    cycle(store, t0 + HOUR, at(make(), t0 + HOUR, "no_data"))
+    cycle(store, t0 + 5 * HOUR, at(make(), t0 + 5 * HOUR, "cleared"))
+    cycle(store, t0 + 9 * HOUR)
+    assert only(store).state == "resolved"
+    assert told(store)[-1] == "resolved"
+
+
+def test_nights_without_data_do_not_ring_every_night(store: Store, make: Make, t0: float) -> None:
+    cycle(store, make().ts, make())
+    for step in range(1, 12):
+        ts = t0 + step * HOUR
+        cycle(store, ts, at(make(), ts, "no_data" if step % 2 else "updated"))
+    assert told(store) == ["opened", "unknown", "updated"]
+
+
+@pytest.mark.parametrize("period_minutes", [10, 30, 90, 180])
+def test_a_value_that_swings_round_its_limit_for_a_day_gives_two_messages(
+    store: Store, make: Make, t0: float, period_minutes: int
+) -> None:
+    half = period_minutes * 30.0
+    for step in range(int(24 * HOUR / half)):
+        ts = t0 + step * half
+        cycle(store, ts, at(make(), ts, "cleared" if step % 2 else "fired"))
+    end = t0 + 24 * HOUR
+    cycle(store, end, at(make(), end, "cleared"))
+    for hour in range(1, 30):
+        cycle(store, end + hour * HOUR)
+    assert told(store) == ["opened", "resolved"]
+    assert only(store).flapping
+
+
+def test_it_is_the_same_incident_when_it_comes_back_within_a_day(store: Store, make: Make, t0: float) -> None:
+    cycle(store, make().ts, make())
+    cycle(store, t0 + 2 * HOUR, at(make(), t0 + 2 * HOUR, "cleared"))
+    cycle(store, t0 + 5 * HOUR)
+    (change,) = cycle(store, t0 + 8 * HOUR, at(make(), t0 + 8 * HOUR, "fired"))
+    assert change.transition == "reopened"
+    assert (only(store).reopened, told(store)) == (1, ["opened", "resolved", "opened"])
+
+
+def test_it_is_a_new_incident_when_it_comes_back_days_later(store: Store, make: Make, t0: float) -> None:
+    cycle(store, make().ts, make(id="a"))
+    cycle(store, t0 + 2 * HOUR, at(make(), t0 + 2 * HOUR, "cleared"))
+    cycle(store, t0 + 5 * HOUR)
+    later = t0 + 80 * HOUR
+    cycle(store, later, replace(make(id="b"), ts=later, started_at=later))
+    newest, oldest = history.listed(store.read(), "all")
+    assert (newest.previous, oldest.state) == (1, "resolved")
+
+
+def test_readers_hear_of_a_raised_severity_at_once(store: Store, make: Make) -> None:
+    cycle(store, make().ts, make(severity="ticket"))
+    cycle(store, make().ts + 60, at(make(severity="page"), make().ts + 60, "updated"))
+    assert told(store) == ["opened", "updated"]
+
+
+def test_a_cause_that_wavers_cannot_chatter(store: Store, make: Make) -> None:
+    sure, unsure = make().cause, Cause(text="Cause not found.")
+    cycle(store, make().ts, make())
+    for step in range(1, 288):
+        ts = make().ts + step * 300
+        cycle(store, ts, at(make(cause=unsure if step % 2 else sure), ts, "updated"))
+    assert 1 < len(told(store)) <= 9
+
+
+def test_new_segments_are_told_once(store: Store, make: Make) -> None:
+    cycle(store, make().ts, make())
+    for step in range(1, 20):
+        ts = make().ts + step * 1200
+        cycle(store, ts, at(make(segments=("high-risk", "low-risk")), ts, "updated"))
+    assert told(store) == ["opened", "updated"]
+
+
+def test_every_decision_has_a_stored_reason(store: Store, make: Make, t0: float) -> None:
+    cycle(store, make().ts, make())
+    cycle(store, t0 + HOUR, at(make(), t0 + HOUR, "cleared"))
+    reasons = [(e["kind"], e["reason"]) for e in history.events(store.read(), only(store).id)]
+    assert reasons == [
+        ("finding", "opened"),
+        ("told", "new_incident"),
+        ("finding", "settling"),
+        ("not_told", "settling"),
+    ]
+
+
+def test_a_restart_with_open_incidents_says_nothing_new(open_store: Callable[[], Store], make: Make, t0: float) -> None:
+    cycle(open_store(), make().ts, make())
+    again = open_store()
+    assert cycle(again, t0 + HOUR, at(make(), t0 + HOUR, "updated")) == []
+    assert told(again) == ["opened"]
+
+
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from(["fired", "updated", "cleared", "no_data", "quiet"]),
+            st.sampled_from(["cost_per_call", "input_tokens", "latency_ms"]),
+            st.floats(60, 4 * HOUR),
+        ),
+        max_size=40,
+    )
+)
+def test_whatever_comes_the_incident_is_never_resolved_without_evidence(
+    steps: list[tuple[str, str, float]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    from sqlite_utils import Database
+
+    from driftbell.alerts.schema import MIGRATIONS
+
+    db = Database(memory=True)
+    MIGRATIONS.apply(db)
+    now, firing = 1_794_302_040.0, set[str]()
+    for transition, metric, gap in steps:
+        now += gap
+        found = []
+        if transition != "quiet":
+            found = [Finding(now, transition, "w", "cost", metric, 1, "usd", observed=2.0, usual=1.0, started_at=now)]  # type: ignore[arg-type]
+        apply(db, found, now, SETTINGS)
+        if transition in {"fired", "updated"}:
+            firing.add(metric)
+        elif transition == "cleared":
+            firing.discard(metric)
+        live = {
+            m.finding.metric
+            for i in history.listed(db, "open")
+            for m in i.members.values()
+            if m.state in {"firing", "no_data"}
+        }
+        assert firing <= live
