@@ -39,7 +39,8 @@ class Body:
 class Batch:
     """Spans to store and interpret, and finished records to store as they are.
 
-    ``rejected`` counts what was refused before, of the named ``service`` if that is known. ``size`` is what the batch holds in memory, in bytes, as far as known; it counts towards the limit of what waits.
+    ``rejected`` counts what was refused before, of the named ``service`` if that is known. ``size`` is what the batch
+    holds in memory, in bytes, as far as known; it counts towards the limit of what waits.
     """
 
     spans: Sequence[Span] = ()
