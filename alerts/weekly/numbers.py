@@ -86,6 +86,9 @@ class WeeklyNumbers:
     workflows: tuple[WorkflowWeek, ...]
     compared: int
     gaps: tuple[str, ...] = ()
+    told: tuple[Told, ...] = ()
+    """All incidents handed in for what the recipient reads, also those before the week."""
+    promised_false_pages: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,8 @@ class Facts:
     told: Sequence[Told] = ()
     gaps: Sequence[str] = ()
     prices: Mapping[str, UnitPrices] = field(default_factory=dict)
+    promised_false_pages: float | None = None
+    """The false-alarm budget: pages per workflow and month."""
 
 
 def weekly_numbers(
@@ -120,7 +125,10 @@ def weekly_numbers(
         for name in drafts
     ]
     weeks.sort(key=_worst_first)
-    return WeeklyNumbers(week, recipient.name, tuple(weeks), len(flat), tuple(facts.gaps))
+    told = tuple(one for one in facts.told if recipient.reads(one.workflow))
+    return WeeklyNumbers(
+        week, recipient.name, tuple(weeks), len(flat), tuple(facts.gaps), told, facts.promised_false_pages
+    )
 
 
 def _worst_first(week: WorkflowWeek) -> tuple[object, ...]:
@@ -182,6 +190,14 @@ def _finish(draft: Draft, real: bool, whole_weeks: list[int]) -> Figure:
     return Figure(measure, draft.only, *values, comparison.cases, of_cases, tuple(weeks), verdict, reason)
 
 
+def _by_traffic(figure: Figure, money: Money) -> Figure:
+    """A bill that moved mostly with the number of calls is neither better nor worse."""
+    share = money.bill.share("traffic") if money.bill is not None else None
+    if figure.measure.name != "total_cost" or not figure.moved or share is None or share < 0.5:
+        return figure
+    return replace(figure, verdict="Same", reason="more calls" if (figure.difference or 0) > 0 else "fewer calls")
+
+
 def complete_weeks(found: WorkflowTally) -> list[int]:
     """The usual weeks that lie wholly after the first data; only they can be summed."""
     first = min(day for day, _ in found.days)
@@ -227,8 +243,9 @@ def _workflow_week(
     settings: WorkflowSettings,
 ) -> WorkflowWeek:
     whole_weeks = complete_weeks(found)
+    money = money_of(found, outcome, whole_weeks, facts.prices)
     figures = [_finish(draft, real.get(id(draft), False), whole_weeks) for draft in drafts]
-    whole = tuple(figure for figure in figures if figure.only is None)
+    whole = tuple(_by_traffic(figure, money) for figure in figures if figure.only is None)
     cost, calls = found.series("cost"), found.series("calls")
     first = min(day for day, _ in found.days)
     told = tuple(one for one in facts.told if one.workflow == name and one.within(days.week))
@@ -245,7 +262,7 @@ def _workflow_week(
         groups=tuple(figure for figure in figures if figure.only is not None),
         outcome=outcome.title,
         outcome_is=outcome.definition,
-        money=money_of(found, outcome, whole_weeks, facts.prices),
+        money=money,
         budget=budget_of(cost, days, first, settings.budget_per_month),
         slowest=_slowest(found),
         told=told,

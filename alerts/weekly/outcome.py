@@ -50,18 +50,27 @@ def outcome_of(tally: WorkflowTally, settings: WorkflowSettings) -> Outcome:
     if settings.accepted_outcomes:
         what = ", ".join(settings.accepted_outcomes)
         return Outcome(
-            title or "accepted outcome", f"outcome {what}", _sum(tally, settings.accepted_outcomes), every.over(ok)
+            title or "accepted outcome",
+            f"a call reported as {what}",
+            _sum(tally, settings.accepted_outcomes),
+            every.over(ok),
         )
     suggestions = used(tally, None)
     judged = Series(suggestions.trials)
     people = len(tally.people.get(None, ()))
     if _covers(judged, ok) and (people == 0 or people >= ENOUGH_PEOPLE):
-        return Outcome(title or "accepted suggestion", "suggestions used as they were", suggestions, judged.over(ok))
+        return Outcome(
+            title or "accepted suggestion", "a suggestion that staff used as it was", suggestions, judged.over(ok)
+        )
     good = _sum(tally, GOOD_OUTCOMES)
     if any(good.hits) and _covers(every, ok):
         reported = [name for name in GOOD_OUTCOMES if f"outcome.{name}" in tally.names]
-        return Outcome(title or f"{reported[0]} case", f"outcome {' or '.join(reported)}", good, every.over(ok))
-    return Outcome(title or "successful call", "calls that did not fail; nothing better was reported", ok, ok.over(ok))
+        return Outcome(
+            title or f"{reported[0]} case", f"a call reported as {' or '.join(reported)}", good, every.over(ok)
+        )
+    return Outcome(
+        title or "successful call", "a call that did not fail, as nobody reports how calls ended", ok, ok.over(ok)
+    )
 
 
 def _sum(tally: WorkflowTally, names: tuple[str, ...]) -> Series:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from driftbell.alerts.plain import plain
-from driftbell.alerts.weekly.figure import Draft, Figure
+from driftbell.alerts.weekly.figure import Draft, Figure, Unit
 from driftbell.alerts.weekly.tally import WorkflowTally
 from driftbell.alerts.weekly.weeks import USUAL_WEEKS, WEEK_DAYS, Days, Week, local_midnight
 from driftbell.collectors.call import Marker
@@ -67,7 +67,7 @@ class Change:
     moved: str | None = None
     before: float | None = None
     after: float | None = None
-    unit: str | None = None
+    unit: Unit | None = None
 
 
 def changes_of(

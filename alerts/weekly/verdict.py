@@ -25,7 +25,7 @@ DAYS_WEIGHT = 8.0
 """Degrees of freedom granted to the variation learned from days; the weekly values bring at most three."""
 BLIND_FACTOR = 5.0
 """With an uncertainty beyond so many times the smallest change worth telling, no difference means nothing."""
-UNSURE_FACTOR = 1.5
+UNSURE_FACTOR = 1.0
 """The same where the week differs by more than is worth telling, and yet not by more than usual."""
 
 

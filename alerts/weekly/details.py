@@ -1,0 +1,84 @@
+"""The details of one workflow: every figure, the parts of its cost, its groups."""
+
+from dataclasses import dataclass
+
+from driftbell.alerts.plain import plain
+from driftbell.alerts.weekly.figure import Figure
+from driftbell.alerts.weekly.headline import cost_parts
+from driftbell.alerts.weekly.numbers import WorkflowWeek
+from driftbell.alerts.weekly.words import cents, label, lower, part_words, shown, value, verdict, why_not
+
+ALWAYS = (
+    "total_cost",
+    "calls",
+    "cost_per_outcome",
+    "used_as_suggested",
+    "changed_by_staff",
+    "worked_around",
+    "error",
+    "latency_ms",
+)
+MAX_FIGURES = 24
+MAX_GROUP_ROWS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One figure as printed: label, this, last, usual, verdict."""
+
+    cells: tuple[str, ...]
+    mood: str
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """One workflow; ``notes`` are single sentences, ``command`` recomputes all of it."""
+
+    title: str
+    lines: tuple[Line, ...]
+    notes: tuple[str, ...]
+    command: str
+
+
+def detail_of(week: WorkflowWeek) -> Detail:
+    """Everything about one workflow that fits into a mail; the command tells the rest."""
+    groups = sorted(week.groups, key=lambda figure: (not figure.moved, -figure.weight))
+    shown_groups = [figure for figure in groups if figure.moved] or _groups_to_see(week)
+    told = [figure for figure in week.figures if figure.name in ALWAYS or figure.verdict != "Same"]
+    figures = [*told[:MAX_FIGURES], *shown_groups[:MAX_GROUP_ROWS]]
+    calm = [figure for figure in week.figures if figure not in told]
+    return Detail(plain(week.title, 60), tuple(map(_line, figures)), tuple(_notes(week, calm)), week.command)
+
+
+def _groups_to_see(week: WorkflowWeek) -> list[Figure]:
+    """Where no group moved: failed calls by risk tier, so that no tier hides behind the average."""
+    return [f for f in week.groups if f.measure.name == "error" and f.only is not None and f.only.place == 1]
+
+
+def _line(figure: Figure) -> Line:
+    reason = verdict(figure)
+    if figure.verdict == "Cannot tell":
+        reason += f": {why_not(figure)}"
+    return Line((label(figure), *shown(figure), reason), figure.verdict if figure.moved else "")
+
+
+def _notes(week: WorkflowWeek, calm: list[Figure]) -> list[str]:
+    notes = [f"“{plain(week.outcome, 40)}” means {week.outcome_is}."]
+    if calm:
+        notes.append("As usual: " + ", ".join(f"{lower(label(f))} {shown(f)[0]}" for f in calm) + ".")
+    parts = cost_parts(week)
+    if parts:
+        told = ", ".join(f"{'+' if amount > 0 else ''}{cents(amount)} {part_words(f, amount)}" for f, amount in parts)
+        notes.append(f"Cost per {week.outcome} changed by {cents(sum(amount for _, amount in parts))}: {told}.")
+        if week.money.per_outcome is not None and week.money.per_outcome.assumed_prices:
+            notes.append("List prices are not known here, so the split between input, output and cache is an estimate.")
+    slow, usual = week.slowest
+    if slow is not None:
+        notes.append(f"1 answer in 20 took longer than {value(slow, 'ms')} (usual {value(usual, 'ms')}).")
+    if week.money.ten_times is not None:
+        notes.append(
+            f"At ten times the volume a week would cost about {cents(week.money.ten_times)} at today's cost per call."
+        )
+    if week.few_people:
+        notes.append("Fewer than ten people used it, so what they did with it is not shown.")
+    return notes

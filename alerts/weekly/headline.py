@@ -1,0 +1,138 @@
+"""The subject line and the one sentence at the top."""
+
+import math
+
+from driftbell.alerts.plain import plain, shorten
+from driftbell.alerts.weekly.figure import Figure
+from driftbell.alerts.weekly.numbers import WeeklyNumbers, WorkflowWeek
+from driftbell.alerts.weekly.words import cents, each, label, lower, part_words, per_many, rounded_parts, shown, size
+from driftbell.detectors.decomposition import Factor
+
+MAX_SUBJECT = 90
+SMALL_PART = 0.1
+"""Parts below this share of the change are not worth a word at the top."""
+
+
+def subject(numbers: WeeklyNumbers, decisions: int) -> str:
+    """``Claims triage, 9-15 Nov: worked, but 24% dearer per accepted suggestion - 2 decisions``, cut to 90."""
+    end = f" - {_decisions(decisions)}"
+    start = f"{_about(numbers)}, {numbers.week.label}: "
+    return shorten(start + _gist(numbers), MAX_SUBJECT - len(end)) + end
+
+
+def _decisions(count: int) -> str:
+    return "nothing to decide" if count == 0 else f"{count} decision" + ("s" if count > 1 else "")
+
+
+def _about(numbers: WeeklyNumbers) -> str:
+    if not numbers.workflows:
+        return f"AI features of {plain(numbers.recipient, 30)}"
+    if len(numbers.workflows) == 1:
+        return plain(numbers.workflows[0].title, 30)
+    return f"{len(numbers.workflows)} AI features"
+
+
+def _gist(numbers: WeeklyNumbers) -> str:
+    if not any(week.calls for week in numbers.workflows):
+        return "no calls were received"
+    worse = [week for week in numbers.workflows if any(figure.verdict == "Worse" for figure in week.moved)]
+    better = [week for week in numbers.workflows if week not in worse and week.moved]
+    if len(numbers.workflows) > 1:
+        counts = [f"{len(worse)} got worse"] * bool(worse) + [f"{len(better)} got better"] * bool(better)
+        return ", ".join(counts) or "as usual"
+    week = numbers.workflows[0]
+    if not week.moved:
+        return "as usual"
+    figure = week.moved[0]
+    each_one = week.figure("cost_per_outcome")
+    if each_one is not None and each_one.moved and each_one.relative is not None:
+        word = "dearer" if each_one.relative > 0 else "cheaper"
+        but = "worked, but " if word == "dearer" else ""
+        return f"{but}{abs(each_one.relative) * 100:.0f}% {word} per {week.outcome}"
+    return f"{lower(label(figure))} {figure.verdict.lower()} ({size(figure)})"
+
+
+def headline(numbers: WeeklyNumbers, decisions: int) -> str:
+    """What happened, in one or two sentences, and how many decisions follow."""
+    asked = {0: "Nothing to decide.", 1: "One decision for you."}.get(decisions, f"{decisions} decisions for you.")
+    if not any(week.calls for week in numbers.workflows):
+        return (
+            "No calls were received this week, so there is nothing to judge. If there was traffic, the link is broken."
+        )
+    if len(numbers.workflows) == 1:
+        return f"{_one(numbers.workflows[0])} {asked}"
+    loud = [week for week in numbers.workflows if week.moved]
+    if not loud:
+        return f"All {len(numbers.workflows)} AI features worked as usual. {asked}"
+    first = loud[0]
+    return (
+        f"{len(loud)} of {len(numbers.workflows)} AI features changed, {plain(first.title, 40)} most: "
+        f"{_moved(first.moved[0])}. {asked}"
+    )
+
+
+def _one(week: WorkflowWeek) -> str:
+    figure = week.figure("cost_per_outcome")
+    if figure is not None and figure.moved and figure.usual is not None:
+        way = "up from" if (figure.difference or 0) > 0 else "down from"
+        this, _, usual = shown(figure)
+        start = each(figure, week.outcome)
+        return f"{start[:1].upper()}{start[1:]} cost {this}, {way} the usual {usual}.{explained(week)}"
+    if week.moved:
+        text = _moved(week.moved[0])
+        return f"{text[:1].upper()}{text[1:]}."
+    if figure is not None and figure.this is not None:
+        start = each(figure, week.outcome)
+        return f"A week like the others: {start} cost {shown(figure)[0]}."
+    return "A week like the others."
+
+
+def _moved(figure: Figure) -> str:
+    this, _, usual = shown(figure)
+    return f"{lower(label(figure))} was {this}, usually {usual}"
+
+
+def explained(week: WorkflowWeek) -> str:
+    """``Of the 2.2c, 1.2c is longer inputs (segment high-risk) and 1.0c fewer of them per call.``; exact addends."""
+    parts = cost_parts(week)
+    figure = week.figure("cost_per_outcome")
+    if not parts or figure is None or week.money.per_outcome is None:
+        return ""
+    whole = sum(amount for _, amount in parts)
+    big = [(factor, amount) for factor, amount in parts if abs(amount) >= SMALL_PART * abs(whole)][:2]
+    if not big or not whole:
+        return ""
+    told = " and ".join(
+        f"{cents(amount)} is {part_words(factor, amount)}{_where(week, factor)}" for factor, amount in big
+    )
+    return f" Of the change of {cents(whole)}, {told}."
+
+
+def cost_parts(week: WorkflowWeek) -> list[tuple[Factor, float]]:
+    """The parts of the change of cost per outcome, largest first, in USD (per 1,000 if tiny).
+
+    They are rounded so that they still sum to the change as it is rounded.
+    """
+    figure, split = week.figure("cost_per_outcome"), week.money.per_outcome
+    if figure is None or split is None or not figure.moved:
+        return []
+    scaled = {factor: amount * per_many(figure) for factor, amount in split.parts.items()}
+    whole = abs(math.fsum(scaled.values()))
+    if not whole:
+        return []
+    digits = min(12, max(2, 2 - math.floor(math.log10(whole))))
+    rounded = rounded_parts(scaled, digits)
+    return sorted(((f, a) for f, a in rounded.items() if a), key=lambda item: -abs(item[1]))
+
+
+def _where(week: WorkflowWeek, factor: Factor) -> str:
+    """The one segment that carries a part, if one does."""
+    split = week.money.per_outcome
+    if split is None or factor not in ("input_tokens", "output_tokens", "cache_share", "price", "attempts"):
+        return ""
+    by_segment: dict[str | None, float] = {}
+    for key, parts in split.cells.items():
+        by_segment[key.segment] = by_segment.get(key.segment, 0.0) + parts.get(factor, 0.0)
+    segment = max(by_segment, key=lambda name: abs(by_segment[name]))
+    carries = abs(by_segment[segment]) >= 0.8 * abs(split.parts[factor])
+    return f" in {plain(segment, 30)}" if carries and segment is not None and len(by_segment) > 1 else ""
