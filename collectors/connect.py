@@ -87,17 +87,11 @@ class _Graph:
     def _hold(self, span: Span, trace: int) -> None:
         self.spans.setdefault(trace, {})[span.span_id] = span
         for text in link_keys(span):
-            key = self._key(text)
+            key, names = _key(text)
+            if names:
+                self.named.add(key)
             if key != trace:
                 self.keys.setdefault(trace, set()).add(key)
-
-    def _key(self, text: str) -> int:
-        name = text[2:]
-        if not (text.startswith("t:") and _is_trace_id(name)):
-            return digest(text)
-        key = trace_key(name)
-        self.named.add(key)
-        return key
 
     def limit(self, key: int) -> int:
         """How many traces may share ``key`` before it says nothing."""
@@ -206,6 +200,19 @@ def _groups(graph: _Graph) -> list[Connected]:
             group.whole.add(trace)
         group.news += len(graph.new.get(trace, ()))
     return [group for group in groups.values() if group.news]
+
+
+def link_numbers(span: Span) -> set[int]:
+    """The keys under which the store finds the trace of a span."""
+    return {_key(text)[0] for text in link_keys(span)}
+
+
+def _key(text: str) -> tuple[int, bool]:
+    """The number of a link key, and whether it names another trace outright."""
+    name = text[2:]
+    if text.startswith("t:") and _is_trace_id(name):
+        return trace_key(name), True
+    return digest(text), False
 
 
 def _prevails(one: Span, other: Span) -> bool:

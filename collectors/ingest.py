@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 
 from driftbell.collectors import rows
 from driftbell.collectors.batch import Batch
+from driftbell.collectors.call import Call
 from driftbell.collectors.chunk import CHUNK_SPANS, pack
 from driftbell.collectors.connect import Connection, connect
+from driftbell.collectors.firsts import First, firsts_of, save_firsts
 from driftbell.collectors.merge import Interpreted, interpret, is_relevant
 from driftbell.collectors.pricing import PriceTable
 from driftbell.collectors.refresh import mark
@@ -19,6 +21,7 @@ from driftbell.collectors.trust import UNKNOWN, Counters, count_calls, count_spa
 from driftbell.collectors.workflows import Workflows
 
 DIMENSIONS_REMEMBERED = 20_000
+_NEVER, _FOREVER = float("-inf"), float("inf")
 
 
 @dataclass(slots=True)
@@ -31,6 +34,9 @@ class Rows:
     manual_tasks: list[rows.Row] = field(default_factory=list)
     markers: list[rows.Row] = field(default_factory=list)
     dirty: set[tuple[int, int]] = field(default_factory=set)
+    firsts: list[First] = field(default_factory=list)
+    noted: dict[tuple[int, int], float] = field(default_factory=dict)
+    too_old: int = 0
 
 
 class Ingest:
@@ -41,6 +47,7 @@ class Ingest:
         self.prices = prices
         self._workflows = workflows
         self._known_dimensions: set[int] = set()
+        self._noted: dict[tuple[int, int], float] = {}
         self.totals: Counters = Counter()
         self._dimension_ids: dict[tuple[str | None, ...], int] = {}
 
@@ -61,9 +68,11 @@ class Ingest:
                 counters[batch.service or UNKNOWN, "rejected"] += batch.rejected
             for span in connection.duplicates:
                 counters[service_of(span), "duplicated"] += 1
+            counters[UNKNOWN, "too_old"] += new.too_old
             self.db.execute("BEGIN IMMEDIATE")
             self._write(batches, connection, new, now)
-            save_counters(self.db, +counters, now)
+            counters = +counters
+            save_counters(self.db, counters, now)
             self.db.execute("COMMIT")
         except BaseException:
             self._workflows.forget()
@@ -72,15 +81,19 @@ class Ingest:
             raise
         self._workflows.committed()
         self._known_dimensions.update(new.dimensions)
+        self._noted.update(new.noted)
         self.totals.update(counters)
 
     def _add(self, new: Rows, said: Batch | Interpreted, home: int | None) -> None:
         """Turn records into rows. ``home`` is one of the connected traces that they were read from."""
         for call in said.calls:
             number = self._workflows.number(call.workflow)
+            if call.ts < self._workflows.floors.get(number, _NEVER):
+                new.too_old += 1
+                continue
             self._workflows.saw_call(number, call)
-            names = rows.call_names(call)
-            dimensions = self._dimensions(new, names)
+            dimensions = self._dimensions(new, rows.call_names(call))
+            self._first(new, number, dimensions, call)
             at = home if home is None else rows.trace_key(call.trace_id)
             new.calls.append(rows.call_row(call, at, number, dimensions))
             new.dirty.add((number, minute_of(call.ts)))
@@ -99,12 +112,20 @@ class Ingest:
             new.manual_tasks.append(rows.task_row(task, home, number))
         new.markers.extend(rows.marker_row(marker, home) for marker in said.markers)
 
+    def _first(self, new: Rows, workflow: int, dimensions: int, call: Call) -> None:
+        """Note values that may be new; what was noted is looked at again only for an earlier call."""
+        key = (workflow, dimensions)
+        if call.ts < self._noted.get(key, _FOREVER):
+            new.firsts.extend(firsts_of(workflow, call))
+            new.noted[key] = min(call.ts, new.noted.get(key, _FOREVER))
+
     def _dimensions(self, new: Rows, names: tuple[str | None, ...]) -> int:
         number = self._dimension_ids.get(names)
         if number is None:
             if len(self._dimension_ids) >= DIMENSIONS_REMEMBERED:
                 self._dimension_ids.clear()
                 self._known_dimensions.clear()
+                self._noted.clear()
             number = self._dimension_ids[names] = rows.names_id(names)
         if number not in self._known_dimensions:
             new.dimensions[number] = names
@@ -123,6 +144,7 @@ class Ingest:
         db.executemany("INSERT INTO bodies (received, signal, encoding, data) VALUES (?, ?, ?, ?)", bodies)
         mark(db, [(MINUTE, workflow, start) for workflow, start in new.dirty], now)
         self._workflows.save(db, now)
+        save_firsts(db, new.firsts)
 
     def _remove(self, connection: Connection, new: Rows) -> None:
         """Take away what was read from the same traces before, now that more is known of them."""

@@ -9,6 +9,7 @@ from operator import attrgetter
 
 from driftbell.collectors import rows
 from driftbell.collectors.call import Call, Judgement, ManualTask, Marker
+from driftbell.collectors.firsts import load_firsts
 
 GROUPINGS = {
     "workflow": "w.name",
@@ -119,8 +120,14 @@ def manual_tasks(db: sqlite3.Connection, workflow: str, since: float, until: flo
 
 
 def markers(db: sqlite3.Connection, workflow: str | None, since: float, until: float) -> list[Marker]:
-    """The markers in ``[since, until)``, by time; with a workflow, those of it and those of no workflow."""
+    """The markers in ``[since, until)``, by time; with a workflow, those of it and those of no workflow.
+
+    A value that appears in the calls for the first time is a marker too, unless the same was announced.
+    """
     query = rows.SELECT_MARKERS + (
         "WHERE ts >= ? AND ts < ? AND (?3 IS NULL OR workflow IS NULL OR workflow = ?3) ORDER BY ts, row"
     )
-    return list(map(rows.marker_of, db.execute(query, (since, until, workflow))))
+    sent = list(map(rows.marker_of, db.execute(query, (since, until, workflow))))
+    announced = {(marker.kind, marker.workflow, marker.value) for marker in sent}
+    seen = [m for m in load_firsts(db, workflow, since, until) if (m.kind, m.workflow, m.value) not in announced]
+    return sorted([*sent, *seen], key=lambda marker: (marker.ts, marker.id))

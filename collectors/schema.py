@@ -61,6 +61,9 @@ _FIRST = (
         row INTEGER PRIMARY KEY, workflow INTEGER NOT NULL, segment TEXT, risk_tier TEXT, model TEXT,
         prompt_version TEXT)""",
     "CREATE INDEX series_by_workflow ON series (workflow)",
+    """CREATE TABLE firsts (
+        workflow INTEGER, kind TEXT, value TEXT, ts REAL NOT NULL, PRIMARY KEY (workflow, kind, value))
+        WITHOUT ROWID""",
     """CREATE TABLE trust (
         minute INTEGER, service TEXT, counter TEXT, value REAL NOT NULL, PRIMARY KEY (minute, service, counter))
         WITHOUT ROWID""",

@@ -15,13 +15,14 @@ from typing import Literal, Self
 
 from sqlite_utils import Database, Migrations
 
-from driftbell.collectors import query, refresh, schema, trust
-from driftbell.collectors.batch import Batch, StoreUnavailableError
+from driftbell.collectors import query, refresh, reprice, retention, schema, trust
+from driftbell.collectors.batch import Batch, Body, StoreUnavailableError
 from driftbell.collectors.call import Judgement, ManualTask, Marker
 from driftbell.collectors.ingest import Ingest
 from driftbell.collectors.point import Point
 from driftbell.collectors.pricing import PriceTable
 from driftbell.collectors.query import CallPage, Usage
+from driftbell.collectors.retention import RetentionPolicy
 from driftbell.collectors.rollup import MINUTE
 from driftbell.collectors.trust import TrustPoint
 from driftbell.collectors.workflows import Workflow, Workflows, load_workflows
@@ -30,6 +31,8 @@ from driftbell.collectors.writer import Writer, unavailable
 FILE = "driftbell.db"
 Resolution = Literal["minute", "hour", "day"]
 _RESOLUTIONS: dict[Resolution, int] = {"minute": MINUTE, "hour": refresh.HOUR, "day": refresh.DAY}
+REBUILT_TOGETHER = 32
+"""Intervals whose points one transaction replaces."""
 _END = float("inf")
 
 
@@ -43,6 +46,7 @@ class Store:
         self.clock = clock
         self._busy = busy
         self._lock = threading.RLock()
+        self._refreshing = threading.Lock()
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
         self._connection = self._connect()
@@ -123,13 +127,15 @@ class Store:
         Every minute that starts before ``until`` is due, settled or not: call it until it returns False before
         reading the minute points before ``until``.
         """
-        now = self.clock()
-        return self._rebuild(refresh.due(self.read(), now, until, limit), now, limit)
+        with self._refreshing:
+            now = self.clock()
+            return self._rebuild(refresh.due(self.read(), now, until, limit), now) >= limit
 
     def refresh_all(self) -> None:
         """Rebuild everything that has changed, at every resolution."""
-        while self._rebuild(refresh.changed(self.read(), 500), self.clock(), 1):
-            pass
+        with self._refreshing:
+            while self._rebuild(refresh.changed(self.read(), 500), self.clock()):
+                pass
 
     def points(self, workflow: str, since: float, until: float, resolution: Resolution = "minute") -> list[Point]:
         """The points of a workflow that start in ``[since, until)``, by start."""
@@ -187,6 +193,54 @@ class Store:
         with self._lock:
             return dict(self._ingest.totals)
 
+    def retain(self, now: float, policy: RetentionPolicy) -> int:
+        """Forget what is older than ``policy`` says at ``now``, in portions; the number of chunks of spans."""
+        self.refresh_all()
+        forgotten = 0
+        while True:
+            with self.write() as db:
+                portion = retention.forget_chunks(db.conn, now - policy.calls * refresh.DAY)
+                if portion == 0:
+                    retention.forget_rest(db.conn, now, policy)
+                self._workflows.load(db.conn)
+            if portion == 0:
+                return forgotten
+            forgotten += portion
+
+    def delete_user(self, user: str) -> int:
+        """Forget everything of the user with this hash, here and in the points; how many calls and tasks it was.
+
+        Kept bodies that came together with the user's spans are deleted whole.
+        """
+        with self.write() as db:
+            deleted = retention.forget_user(db.conn, user, self.clock())
+        self.refresh_all()
+        return deleted
+
+    def reprice(self, prices: PriceTable, since: float = -_END, until: float = _END) -> int:
+        """Use ``prices`` from now on, and for calls that ended in ``[since, until)``; how many calls changed."""
+        with self._lock:
+            self._ingest.prices = prices
+        changed, after = 0, 0
+        while True:
+            with self.write() as db:
+                portion = reprice.reprice(db.conn, prices, since, until, after, self.clock())
+            changed += portion.changed
+            if portion.last is None:
+                return changed
+            after = portion.last
+
+    def bodies(self, since: float, until: float) -> Iterator[tuple[float, Body]]:
+        """Request bodies received in ``[since, until)``, where keeping them is switched on."""
+        query = "SELECT received, signal, encoding, data FROM bodies WHERE received >= ? AND received < ? ORDER BY id"
+        for received, *body in self.read().execute(query, (since, until)):
+            yield received, Body(*body)
+
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """Batches and bytes that wait for the next commit."""
+        return (0, 0) if self._writer is None else self._writer.waiting
+
     def integrity(self) -> str:
         """``ok``, or what SQLite finds wrong with the file."""
         return "; ".join(str(row[0]) for row in self.read().execute("PRAGMA integrity_check(10)"))
@@ -205,12 +259,14 @@ class Store:
         with self._lock:
             self._ingest.write(batches, self.clock())
 
-    def _rebuild(self, items: Sequence[refresh.Due], now: float, limit: int) -> bool:
-        for item in items:
-            points = refresh.rebuild(self.read(), item)
+    def _rebuild(self, items: Sequence[refresh.Due], now: float) -> int:
+        """Rebuild outside the transaction, then replace what was not touched meanwhile."""
+        for at in range(0, len(items), REBUILT_TOGETHER):
+            made = [(item, refresh.rebuild(self.read(), item)) for item in items[at : at + REBUILT_TOGETHER]]
             with self.write() as db:
-                refresh.replace(db.conn, item, points, now)
-        return len(items) >= limit
+                for item, points in made:
+                    refresh.replace(db.conn, item, points, now)
+        return len(items)
 
     def _number(self, workflow: str) -> int | None:
         row = self.read().execute("SELECT id FROM workflows WHERE name = ?", (workflow,)).fetchone()

@@ -39,11 +39,14 @@ class Workflows:
         self._new: dict[str, int] = {}
         self._seen: dict[int, _Seen] = {}
         self._limit = limit
+        self.floors: dict[int, float] = {}
+        """By number: the calls before this time are forgotten, so one that comes later cannot be counted right."""
         self.load(db)
 
     def load(self, db: sqlite3.Connection) -> None:
-        """Read the numbers given so far."""
+        """Read the numbers given so far, and how far back calls can still be taken."""
         self._ids = dict(db.execute("SELECT name, id FROM workflows"))
+        self.floors = dict(db.execute("SELECT id, calls_purged FROM workflows WHERE calls_purged IS NOT NULL"))
 
     def number(self, name: str) -> int:
         """The number of a workflow; one beyond the limit gets that of `OTHER`."""

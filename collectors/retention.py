@@ -1,0 +1,154 @@
+"""Forgetting: what is older than the policy says, and what belongs to one user."""
+
+import json
+import math
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from driftbell.collectors.chunk import pack, unpack
+from driftbell.collectors.connect import link_numbers
+from driftbell.collectors.point import Point, PointKey
+from driftbell.collectors.refresh import DAY, HOUR, mark
+from driftbell.collectors.rollup import MINUTE, minute_of
+from driftbell.collectors.rows import trace_key
+
+PORTION = 64
+"""Chunks that one transaction forgets, so that writers never wait long."""
+_IN = "IN (SELECT value FROM json_each(?))"
+_RECORDS = ("calls", "judgements", "manual_tasks", "markers")
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionPolicy:
+    """How many days each kind of data is kept.
+
+    Calls go with the spans that they were read from, by time of receipt; points by the time of their workflow's
+    newest event, so that history that was loaded later is not forgotten at once. Hours outlive calls, and minutes do
+    not, because a late call is added to its hour from the calls.
+    """
+
+    calls: float = 30.0
+    bodies: float = 2.0
+    minutes: float = 3.0
+    hours: float = 100.0
+    days: float = 800.0
+    trust: float = 30.0
+
+    def __post_init__(self) -> None:
+        if not self.minutes <= self.calls <= self.hours <= self.days:
+            raise ValueError("retention must grow from minutes to calls to hours to days")
+
+
+def forget_chunks(db: sqlite3.Connection, cutoff: float) -> int:
+    """Forget one portion of the spans received before ``cutoff``, with their calls; how many chunks it was."""
+    found = db.execute("SELECT id, data FROM chunks WHERE received < ? ORDER BY id LIMIT ?", (cutoff, PORTION))
+    chunks = found.fetchall()
+    gone: set[int] = set()
+    links: set[tuple[int, int]] = set()
+    for chunk, data in chunks:
+        traces = set()
+        for span in unpack(data):
+            trace = trace_key(span.trace_id)
+            traces.add(trace)
+            links.update((key, trace) for key in link_numbers(span))
+        db.executemany("DELETE FROM parts WHERE trace = ? AND chunk = ?", [(trace, chunk) for trace in traces])
+        gone |= traces
+    left = {trace for (trace,) in db.execute(f"SELECT trace FROM parts WHERE trace {_IN}", (_list(gone),))}
+    gone -= left
+    _raise_floor(db, gone, cutoff)
+    for table in _RECORDS:
+        db.execute(f"DELETE FROM {table} WHERE home {_IN}", (_list(gone),))
+    db.executemany("DELETE FROM links WHERE key = ? AND trace = ?", [link for link in links if link[1] in gone])
+    db.execute(f"DELETE FROM chunks WHERE id {_IN}", (_list(chunk for chunk, _ in chunks),))
+    return len(chunks)
+
+
+def _raise_floor(db: sqlite3.Connection, traces: Iterable[int], cutoff: float) -> None:
+    """Nothing that ended in an hour of which calls are gone can be taken any more: it could not be counted right."""
+    for workflow, newest in db.execute(
+        f"SELECT workflow, max(ts) FROM calls WHERE home {_IN} GROUP BY workflow", (_list(traces),)
+    ).fetchall():
+        floor = math.ceil(min(newest, cutoff) / HOUR) * HOUR
+        db.execute(
+            "UPDATE workflows SET calls_purged = max(coalesce(calls_purged, ?1), ?1) WHERE id = ?2", (floor, workflow)
+        )
+
+
+def forget_rest(db: sqlite3.Connection, now: float, policy: RetentionPolicy) -> None:
+    """Forget points, bodies, counters and imported records that are too old at ``now``."""
+    for workflow, newest in db.execute("SELECT id, newest_ts FROM workflows").fetchall():
+        latest = min(now, newest)
+        ages = {MINUTE: policy.minutes, HOUR: policy.hours, DAY: policy.days}
+        for resolution, days in ages.items():
+            db.execute(
+                "DELETE FROM points WHERE resolution = ? AND workflow = ? AND start < ?",
+                (resolution, workflow, latest - days * DAY),
+            )
+        floor = math.ceil((latest - policy.minutes * DAY) / HOUR) * HOUR
+        db.execute(
+            "UPDATE workflows SET minutes_purged = max(coalesce(minutes_purged, ?1), ?1) WHERE id = ?2",
+            (floor, workflow),
+        )
+        for table in ("calls", "judgements", "manual_tasks"):
+            db.execute(
+                f"DELETE FROM {table} WHERE home IS NULL AND workflow = ? AND ts < ?",
+                (workflow, latest - policy.calls * DAY),
+            )
+    db.execute("DELETE FROM bodies WHERE received < ?", (now - policy.bodies * DAY,))
+    db.execute("DELETE FROM trust WHERE minute < ?", (now - policy.trust * DAY,))
+    db.execute("DELETE FROM dimensions WHERE id NOT IN (SELECT dimensions FROM calls)")
+
+
+def forget_user(db: sqlite3.Connection, user: str, now: float) -> int:
+    """Forget every call, task and span of the user with this hash; how many calls and tasks it was."""
+    calls = db.execute("SELECT home, workflow, ts FROM calls WHERE user_id = ?", (user,)).fetchall()
+    tasks = db.execute("SELECT home, workflow, ts FROM manual_tasks WHERE user_id = ?", (user,)).fetchall()
+    records = calls + tasks
+    traces = {home for home, _, _ in records if home is not None}
+    changed = {(MINUTE, workflow, minute_of(ts)) for _, workflow, ts in records}
+    changed |= _forget_traces(db, traces)
+    for table in ("calls", "manual_tasks"):
+        db.execute(f"DELETE FROM {table} WHERE user_id = ?", (user,))
+    mark(db, changed, now)
+    _strip_points(db, user)
+    return len(records)
+
+
+def _forget_traces(db: sqlite3.Connection, traces: set[int]) -> set[tuple[int, int, int]]:
+    """Forget whole traces; the minutes that change by it."""
+    query = f"SELECT DISTINCT c.id, c.received, c.data FROM parts p JOIN chunks c ON c.id = p.chunk WHERE p.trace {_IN}"
+    for chunk, received, data in db.execute(query, (_list(traces),)).fetchall():
+        spans = unpack(data)
+        kept = [span for span in spans if trace_key(span.trace_id) not in traces]
+        for span in spans:
+            trace = trace_key(span.trace_id)
+            if trace in traces:
+                links = [(key, trace) for key in link_numbers(span)]
+                db.executemany("DELETE FROM links WHERE key = ? AND trace = ?", links)
+        if kept:
+            db.execute("UPDATE chunks SET data = ?, spans = ? WHERE id = ?", (pack(kept), len(kept), chunk))
+        else:
+            db.execute("DELETE FROM chunks WHERE id = ?", (chunk,))
+        db.execute("DELETE FROM bodies WHERE received = ?", (received,))
+    db.execute(f"DELETE FROM parts WHERE trace {_IN}", (_list(traces),))
+    changed: set[tuple[int, int, int]] = set()
+    for table in _RECORDS:
+        if table != "markers":
+            query = f"SELECT workflow, ts FROM {table} WHERE home {_IN} AND workflow IS NOT NULL"
+            changed |= {(MINUTE, workflow, minute_of(ts)) for workflow, ts in db.execute(query, (_list(traces),))}
+        db.execute(f"DELETE FROM {table} WHERE home {_IN}", (_list(traces),))
+    return changed
+
+
+def _strip_points(db: sqlite3.Connection, user: str) -> None:
+    """Take the user out of the points, also of those that can no longer be made anew."""
+    rows = db.execute("SELECT row, body FROM points WHERE instr(body, ?)", (json.dumps(user),)).fetchall()
+    for row, body in rows:
+        point = Point.decode(PointKey(0, "", None, None, None, None), body)
+        if point.users.pop(user, None) is not None:
+            db.execute("UPDATE points SET body = ? WHERE row = ?", (point.encode(), row))
+
+
+def _list(numbers: Iterable[int]) -> str:
+    return json.dumps(list(numbers))
