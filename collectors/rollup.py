@@ -13,7 +13,19 @@ from driftbell.collectors.point import Point, PointKey
 
 MINUTE = 60
 OUTPUT_CLASSES = 24
-"""Latency is also kept per power of two of the output tokens, so that longer answers do not look like a slow model."""
+CACHEABLE_FROM = 1024
+"""Input tokens from which the large providers cache a prompt; shorter calls say nothing about the cache."""
+CACHED_WEIGHT, OUTPUT_WEIGHT = 0.2, 4.5
+"""What a cached and an output token cost beside an input token, roughly, at every large provider (2025-2026): prices
+are compared per weighed token, so that a change in the mix of tokens does not look like a change of price."""
+FIRST_TOKEN_MS, INPUT_TOKEN_MS, OUTPUT_TOKEN_MS = 300.0, 0.04, 12.0
+"""What a call of so many tokens takes, roughly, at a hosted model: slowness is measured against it, so that longer
+answers do not look like a slow model. It need not be right, as each class of output lengths has its own reference."""
+
+
+def expected_ms(call: Call) -> float:
+    """Time that the call's tokens explain, in milliseconds."""
+    return FIRST_TOKEN_MS + INPUT_TOKEN_MS * (call.input_tokens or 0) + OUTPUT_TOKEN_MS * (call.output_tokens or 0)
 
 
 def minute_of(ts: float) -> int:
@@ -133,12 +145,14 @@ def _usage(point: Point, call: Call) -> None:
     _measure(point, "cost", call.cost_usd)
     _measure(point, "input_tokens", call.input_tokens)
     if call.cached_tokens is not None and call.input_tokens:
-        point.quantity("cached_share", min(call.cached_tokens / call.input_tokens, 1.0))
+        if call.input_tokens >= CACHEABLE_FROM or call.cached_tokens > 0:
+            point.quantity("cached_share", min(call.cached_tokens / call.input_tokens, 1.0))
         point.quantity("cached_tokens", call.cached_tokens)
     if call.cost_usd is not None and call.input_tokens is not None:
-        billed = call.attempts * (call.input_tokens + (call.output_tokens or 0))
-        if billed > 0:
-            point.quantity("price", 1e6 * call.cost_usd / billed)
+        cached = min(call.cached_tokens or 0, call.input_tokens)
+        weighed = call.input_tokens - cached + CACHED_WEIGHT * cached + OUTPUT_WEIGHT * (call.output_tokens or 0)
+        if weighed > 0:
+            point.quantity("price", 1e6 * call.cost_usd / (call.attempts * weighed))
 
 
 def _answer(point: Point, call: Call) -> None:
@@ -153,7 +167,8 @@ def _answer(point: Point, call: Call) -> None:
     if call.attempts == 1:
         _measure(point, "ttft_ms", call.ttft_ms)
         _measure(point, "latency_ms", call.latency_ms)
-        _measure(point, f"latency_ms|{output_class(call.output_tokens)}", call.latency_ms)
+        if call.latency_ms is not None:
+            _measure(point, f"slowness|{output_class(call.output_tokens)}", call.latency_ms / expected_ms(call))
 
 
 def _retrieval(point: Point, call: Call) -> None:

@@ -154,6 +154,8 @@ class Residuals:
     """
 
     blocks: list[tuple[int, float, float]] = field(default_factory=list)
+    scale: float = 1.0
+    """What the level is expected to wander by, relative to `PRIOR_WIGGLE`; small for rare rates."""
 
     def add(self, slot: int, n: float, residual: float) -> None:
         """Keep the mean residual of a finished block of ``n`` scores."""
@@ -168,20 +170,21 @@ class Residuals:
             cell = sums.setdefault(slot, [0.0, 0.0])
             cell[0] += weight * residual
             cell[1] += weight
-        return {slot: a / (b + 1.0 / SEASON**2) for slot, (a, b) in sums.items()}
+        return {slot: a / (b + 1.0 / (SEASON * self.scale) ** 2) for slot, (a, b) in sums.items()}
 
     def wiggle(self) -> float:
         """Standard deviation of the level between blocks beyond what sampling and season explain."""
-        wiggle = PRIOR_WIGGLE
+        prior = PRIOR_WIGGLE * self.scale
+        wiggle = prior
         for _ in range(2):
             offsets = self.offsets(wiggle)
-            square, weight = PRIOR_BLOCKS * PRIOR_WIGGLE**2, PRIOR_BLOCKS
+            square, weight = PRIOR_BLOCKS * prior * prior, PRIOR_BLOCKS
             for slot, n, residual in self.blocks:
                 trust = n / (n + 20.0)
                 deviation = residual - offsets.get(slot, 0.0)
                 square += trust * (deviation * deviation - 1.0 / n)
                 weight += trust
-            wiggle = math.sqrt(max(square / weight, LEAST_WIGGLE**2))
+            wiggle = math.sqrt(max(square / weight, (LEAST_WIGGLE * self.scale) ** 2))
         return wiggle
 
 

@@ -11,7 +11,8 @@ arXiv 2203.03532), for any dependence, as long as the conditional mean stays bel
 Real levels also wander by themselves. Within a block of ``BLOCK`` seconds the level is taken as a random effect of
 variance ``w2`` (in units of the score's variance): the exponent of the block's sums is divided by ``1 + n * w2``,
 the exact marginal likelihood ratio of the Gaussian random-effects model. So a block never says more than
-``1 / w2`` independent calls would, however many calls it holds.
+``1 / w2`` independent calls would, however many calls it holds. The sums of a block begin anew whenever R is at rest,
+so that a level that moves within a block cannot be counted twice.
 """
 
 from dataclasses import dataclass, field
@@ -41,8 +42,8 @@ def _empty_k() -> Floats:
 class EDetectors:
     """State of ``m`` series: arrays of shape ``(m,)`` and ``(m, K)``, plain numbers only.
 
-    ``log_r`` is the log of each R; ``total`` and ``count`` are the sums of the running block and ``told`` the
-    exponent already added for it. ``slope`` and ``toll`` are the coefficients of the exponent
+    ``log_r`` is the log of each R; ``total`` and ``count`` are the sums of the running block since R was last at
+    rest and ``told`` the exponent already added for them. ``slope`` and ``toll`` are the coefficients of the exponent
     ``slope * total - count * toll``; ``wiggle2`` is the variance of the level between blocks.
     """
 
@@ -50,22 +51,17 @@ class EDetectors:
     told: Floats = field(default_factory=_empty_k)
     slope: Floats = field(default_factory=_empty_k)
     toll: Floats = field(default_factory=_empty_k)
-    total: Floats = field(default_factory=_empty)
-    count: Floats = field(default_factory=_empty)
+    total: Floats = field(default_factory=_empty_k)
+    count: Floats = field(default_factory=_empty_k)
     wiggle2: Floats = field(default_factory=_empty)
 
     def grow(self, extra: int) -> None:
-        """Make room for ``extra`` more series, each at rest and not yet testable (infinite toll is not needed:
-        a slope and toll of zero keep the evidence at rest)."""
-        pad_k = np.zeros((extra, K))
-        self.log_r = np.concatenate([self.log_r, pad_k + FLOOR])
-        self.told = np.concatenate([self.told, pad_k])
-        self.slope = np.concatenate([self.slope, pad_k])
-        self.toll = np.concatenate([self.toll, pad_k])
-        pad = np.zeros(extra)
-        self.total = np.concatenate([self.total, pad])
-        self.count = np.concatenate([self.count, pad])
-        self.wiggle2 = np.concatenate([self.wiggle2, pad])
+        """Make room for ``extra`` more series at rest; a slope of zero keeps a series there until it is set."""
+        zeros = np.zeros((extra, K))
+        self.log_r = np.concatenate([self.log_r, zeros + FLOOR])
+        for name in ("told", "slope", "toll", "total", "count"):
+            setattr(self, name, np.concatenate([getattr(self, name), zeros]))
+        self.wiggle2 = np.concatenate([self.wiggle2, np.zeros(extra)])
 
     def new_block(self) -> None:
         """Forget the sums of the block that ended; the evidence stays."""
@@ -80,20 +76,20 @@ class EDetectors:
         self.total[index] = 0.0
         self.count[index] = 0.0
 
-    def step(self, total: Floats, count: Floats, noise: Floats) -> Floats:
+    def step(self, total: Floats, count: Floats, extra: Floats) -> Floats:
         """Take one step of sums ``total`` of ``count`` scores per series; return the log evidence per series.
 
-        ``noise`` is added to the variance factor ``1 + n * w2`` (what the comparison group contributes to a
-        contrast; zero elsewhere). Series without scores stay as they are.
+        ``extra`` is added to the variance between blocks (what the comparison group of a contrast contributes;
+        zero elsewhere). Series without scores stay as they are.
         """
-        seen = count > 0
-        self.total += total
-        self.count += count
-        exponent = (self.slope * self.total[:, None] - self.count[:, None] * self.toll) / (
-            1.0 + self.count * self.wiggle2 + noise
-        )[:, None]
-        active = seen[:, None] & (self.slope != 0.0)
-        grown = np.logaddexp(self.log_r, 0.0) + (exponent - self.told)
+        active = (count > 0)[:, None] & (self.slope != 0.0)
+        fresh = self.log_r <= 0.0
+        self.total = np.where(fresh, 0.0, self.total) + total[:, None]
+        self.count = np.where(fresh, 0.0, self.count) + count[:, None]
+        told = np.where(fresh, 0.0, self.told)
+        variance = 1.0 + self.count * (self.wiggle2 + extra)[:, None]
+        exponent = (self.slope * self.total - self.count * self.toll) / variance
+        grown = np.logaddexp(self.log_r, 0.0) + (exponent - told)
         np.copyto(self.log_r, np.clip(grown, FLOOR, CEILING), where=active)
         np.copyto(self.told, exponent, where=active)
         return self.evidence()
