@@ -1,6 +1,7 @@
 """The outbox rows: written in the transaction that changed the incident, claimed by compare-and-set."""
 
 import json
+import sqlite3
 from dataclasses import dataclass
 
 from sqlite_utils import Database
@@ -123,7 +124,7 @@ def load(tx: Database, row_id: int) -> Notification:
     )
 
 
-def reference(tx: Database, incident_id: str, channel: str) -> dict[str, str]:
+def reference(tx: sqlite3.Connection | Database, incident_id: str, channel: str) -> dict[str, str]:
     """What ``channel`` told us when it took the incident's latest message; empty before the first."""
     row = tx.execute(
         """SELECT ref FROM notifications WHERE incident_id = ? AND channel = ? AND ref IS NOT NULL

@@ -17,8 +17,9 @@ from sqlite_utils import Database
 
 from driftbell.alerts import notification
 from driftbell.alerts.channels.delivery import Channel, DeliveryError
+from driftbell.alerts.cycle import OURSELVES
 from driftbell.alerts.history import get
-from driftbell.alerts.incident import OURSELVES, apply
+from driftbell.alerts.incident import apply
 from driftbell.alerts.notification import Notification
 from driftbell.alerts.secret import SecretMissingError
 from driftbell.alerts.settings import AlertSettings

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from driftbell.alerts.record import Incident
-from driftbell.alerts.settings import DAYS, AlertSettings, QuietHours
+from driftbell.alerts.settings import DAYS, AlertSettings, PagerDutySection, QuietHours
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def receivers(incident: Incident, now: float, settings: AlertSettings) -> list[R
             continue
         label = route.name or f"routes[{index}]"
         for channel in route.channels:
-            if channel not in found:
+            if channel not in found and _wanted(channel, incident.severity, settings):
                 found[channel] = _receiver(channel, label, incident.severity, now, settings)
         if not route.go_on:
             break
@@ -83,6 +83,11 @@ def receivers(incident: Incident, now: float, settings: AlertSettings) -> list[R
 def _receiver(channel: str, label: str, severity: str, now: float, settings: AlertSettings) -> Receiver:
     until = quiet_until(severity, now, settings)
     return Receiver(channel, until or now, f"{label}{', held for quiet hours' if until else ''}")
+
+
+def _wanted(channel: str, severity: str, settings: AlertSettings) -> bool:
+    section = settings.channels[channel]
+    return not isinstance(section, PagerDutySection) or severity in section.severities
 
 
 def _not_through_itself(

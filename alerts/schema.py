@@ -52,3 +52,14 @@ def create_silences(db: Database) -> None:
         starts_at REAL NOT NULL, ends_at REAL NOT NULL, made_by TEXT NOT NULL, reason TEXT NOT NULL)"""
     )
     db.execute("CREATE INDEX silences_end ON silences (ends_at)")
+
+
+@MIGRATIONS()
+def create_report_periods(db: Database) -> None:
+    """Who claimed which period of a report, and the letter frozen for it; see `driftbell.alerts.weekly.periods`."""
+    db.execute(
+        """CREATE TABLE report_periods (id INTEGER PRIMARY KEY, report TEXT NOT NULL, recipient TEXT NOT NULL,
+        period_start TEXT NOT NULL, state TEXT NOT NULL, claimed_at REAL NOT NULL, due_at REAL, lease REAL,
+        frozen_at REAL, sent_at REAL, late INTEGER, attempts INTEGER NOT NULL DEFAULT 0, error TEXT,
+        subject TEXT, text TEXT, html TEXT, numbers TEXT, UNIQUE (report, recipient, period_start))"""
+    )

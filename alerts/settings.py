@@ -79,12 +79,16 @@ class SlackSection(ChannelSection):
 
 
 class PagerDutySection(ChannelSection):
-    """PagerDuty Events v2. ``previous_keys`` lets incidents opened under an old routing key still be resolved."""
+    """PagerDuty Events v2. ``previous_keys`` lets incidents opened under an old routing key still be resolved.
+
+    Only ``severities`` open anything there: by default it rings for pages and for nothing else.
+    """
 
     kind: Literal["pagerduty"]
     routing_key: SecretRef
     previous_keys: tuple[SecretRef, ...] = Field(default=(), max_length=4)
     change_events: bool = False
+    severities: tuple[Severity, ...] = ("page",)
     api_url: Url = "https://events.pagerduty.com"
 
 
@@ -131,16 +135,16 @@ class AppriseSection(ChannelSection):
     url: SecretRef
 
 
-Channel = Annotated[
+AnyChannel = (
     WebhookSection
     | SlackSection
     | PagerDutySection
     | TeamsSection
     | EmailSection
     | AlertmanagerSection
-    | AppriseSection,
-    Field(discriminator="kind"),
-]
+    | AppriseSection
+)
+Channel = Annotated[AnyChannel, Field(discriminator="kind")]
 
 
 class Match(Section):

@@ -1,0 +1,223 @@
+"""One transaction's work on incidents: loads them, brings findings home, tells readers, saves what changed."""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlite_utils import Database
+
+from driftbell.alerts import history, lifecycle, notification
+from driftbell.alerts.announce import Transition, decide, snapshot
+from driftbell.alerts.grouping import belongs
+from driftbell.alerts.message import build, subject
+from driftbell.alerts.record import Incident, worse
+from driftbell.alerts.routing import Receiver, muted, receivers, takes
+from driftbell.alerts.settings import AlertSettings
+from driftbell.detectors.finding import Finding
+
+OURSELVES = "driftbell"
+"""The workflow of incidents about the alerting itself."""
+STORM_WINDOW = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentChange:
+    """What became of one incident in a cycle, and the named reason. ``incident`` is its state after the cycle."""
+
+    incident: Incident
+    transition: Literal["opened", "reopened", "updated", "unknown", "resolved"]
+    reason: str
+
+
+class Cycle:
+    """The incidents that one transaction works on, in memory until `save`."""
+
+    def __init__(self, tx: Database, now: float, config: AlertSettings, workflows: set[str]) -> None:
+        self.tx, self.now, self.config = tx, now, config
+        self.changes: list[IncidentChange] = []
+        self.silences = history.silences(tx, now)
+        self.incidents = history.load_around(tx, workflows | {OURSELVES}, now, config.lifecycle.reopen_within)
+        self.of_workflow: dict[str, list[Incident]] = defaultdict(list)
+        for incident in self.incidents.values():
+            self.of_workflow[incident.workflow].append(incident)
+        self.touched: set[str] = set()
+        self.withheld: Counter[str] = Counter()
+        self.openings: dict[str, int] = {}
+
+    def take(self, finding: Finding) -> None:
+        """Bring ``finding`` to the incident that it belongs to, or open one."""
+        incident, why = self._home(finding)
+        if incident is None:
+            if finding.transition in {"fired", "updated"}:
+                self._open(finding)
+            return
+        before = incident.state
+        reason = lifecycle.absorb(incident, finding, self.config.lifecycle)
+        self.note(incident, finding.ts, "finding", reason if why == "same_series" else why)
+        if reason == "reopened":
+            self.changes.append(IncidentChange(incident, "reopened", reason))
+        elif incident.state == "unknown" != before:
+            self.changes.append(IncidentChange(incident, "unknown", reason))
+
+    def _home(self, finding: Finding) -> tuple[Incident | None, str]:
+        """The incident that ``finding`` is part of: one that holds its series before one that shares its cause."""
+        order = ("same_series", "reopened", "closed_by_person", "same_cause", "same_fault", "started_together")
+        found = [
+            (order.index(why), -incident.opened_at, incident.id, incident, why)
+            for incident in self.of_workflow[finding.workflow]
+            if (why := belongs(finding, incident, self.config.lifecycle)) is not None
+        ]
+        if not found:
+            return None, "nothing_alike"
+        *_, incident, why = min(found, key=lambda item: item[:3])
+        return incident, why
+
+    def _open(self, finding: Finding) -> None:
+        seen, previous = history.earlier(self.tx, finding.workflow, finding.family)
+        incident = lifecycle.new_incident(finding, previous)
+        if incident.id in self.incidents or incident.id in seen:
+            return
+        lifecycle.absorb(incident, finding, self.config.lifecycle)
+        self.incidents[incident.id] = incident
+        self.of_workflow[incident.workflow].append(incident)
+        self.note(incident, finding.ts, "finding", "opened")
+        self.changes.append(IncidentChange(incident, "opened", "nothing_alike"))
+
+    def settle(self) -> None:
+        """Resolve what stayed good long enough."""
+        for incident in self.incidents.values():
+            reason = lifecycle.settle(incident, self.now, self.config.lifecycle)
+            if reason:
+                self.note(incident, self.now, "state", reason)
+                self.changes.append(IncidentChange(incident, "resolved", reason))
+
+    def tell(self) -> None:
+        """Announce what is due, the worst first; what a storm holds back is told in one incident of its own."""
+        ranked = sorted(self.incidents.values(), key=_worst_first)
+        for incident in ranked:
+            self.announce(incident)
+        for finding in self._storm_findings():
+            self.take(finding)
+        for incident in self.of_workflow[OURSELVES]:
+            self.announce(incident)
+
+    def announce(self, incident: Incident) -> None:
+        """Tell the readers of ``incident`` what they do not know yet, or note why not."""
+        if incident.state == "resolved" and incident.id not in self.touched:
+            return
+        quiet = muted(incident, self.now, self.config, self.silences)
+        due = decide(incident, self.now, quiet, self.config.lifecycle)
+        if due.transition is None:
+            if due.reason not in {"nothing_new", "told_already"}:
+                self.note(incident, self.now, "not_told", due.reason)
+            return
+        to = self._readers(incident, due.transition)
+        if due.transition == "opened":
+            allowed = self._within_limit(incident, to)
+            if to and not allowed:
+                self.note(incident, self.now, "not_told", "storm_limit")
+                return
+            to, incident.told_at = allowed, self.now
+            incident.subject = incident.subject or subject(incident)
+        self.send(incident, due.transition, due.reason, to)
+        incident.announced = snapshot(incident, self.now)
+        if due.transition == "updated":
+            self.changes.append(IncidentChange(incident, "updated", due.reason))
+
+    def _readers(self, incident: Incident, transition: Transition) -> list[Receiver]:
+        """Who was told before, and for an opening or a raised severity also whom the routes name now."""
+        routed = receivers(incident, self.now, self.config)
+        if transition == "opened" and incident.announced is None:
+            return routed
+        told = [c for c in notification.told(self.tx, incident.id) if c in self.config.channels]
+        known = incident.announced
+        raised = known is not None and worse(incident.severity, known.severity)
+        quiet = {r.channel: r for r in routed}
+        again = [quiet.get(c) or Receiver(c, self.now, "told_of_opening") for c in told]
+        return again + [r for r in routed if r.channel not in told and (raised or transition == "opened")]
+
+    def _within_limit(self, incident: Incident, to: list[Receiver]) -> list[Receiver]:
+        """The receivers that may still be sent an opening in this hour; what a storm takes away is counted."""
+        if incident.workflow == OURSELVES:
+            return to
+        allowed = [r for r in to if self._openings(r.channel) < self.config.lifecycle.openings_per_hour]
+        for receiver in to:
+            if receiver in allowed:
+                self.openings[receiver.channel] += 1
+            else:
+                self.withheld[receiver.channel] += 1
+        return allowed
+
+    def _openings(self, channel: str) -> int:
+        if channel not in self.openings:
+            self.openings[channel] = notification.openings(self.tx, channel, self.now - STORM_WINDOW)
+        return self.openings[channel]
+
+    def _storm_findings(self) -> list[Finding]:
+        limit = self.config.lifecycle.openings_per_hour
+        storming = {i.lead.segment: i for i in self.of_workflow[OURSELVES] if i.lead.metric == "storm"}
+        found = [storm_finding(c, "fired", self.now, limit + n, limit) for c, n in self.withheld.items()]
+        for channel, incident in storming.items():
+            if channel and channel not in self.withheld and incident.holds("firing"):
+                found.append(storm_finding(channel, "cleared", self.now, self._openings(channel), limit))
+        return found
+
+    def send(self, incident: Incident, transition: Transition, reason: str, to: list[Receiver]) -> None:
+        """Write the next event of ``incident`` to the outbox, one row per receiver."""
+        incident.seq += 1
+        self.note(incident, self.now, "told" if to else "not_told", reason if to else "no_route", transition)
+        message = build(incident, transition, reason, self.now, self.config)
+        for receiver in to:
+            if not takes(self.config.channels[receiver.channel].kind, transition):
+                continue
+            notification.supersede(self.tx, incident.id, receiver.channel, transition)
+            why = f"{reason}; {receiver.reason}"
+            notification.enqueue(self.tx, message, receiver.channel, why, self.now, due_at=receiver.due_at)
+
+    def escalate(self) -> None:
+        """Tell the next channels where nobody acknowledged in time."""
+        for incident in self.incidents.values():
+            steps = [s for s in self.config.escalation if incident.severity in s.severities][incident.escalated :]
+            if not steps or incident.ack or incident.told_at is None or incident.state != "open":
+                continue
+            if incident.clearing_since is not None or self.now - incident.told_at < steps[0].after:
+                continue
+            if quiet := muted(incident, self.now, self.config, self.silences):
+                self.note(incident, self.now, "not_told", quiet)
+                continue
+            incident.escalated += 1
+            to = [Receiver(channel, self.now, "escalation") for channel in steps[0].channels]
+            self.send(incident, "escalated", "nobody_acknowledged", to)
+
+    def note(self, incident: Incident, ts: float, kind: str, reason: str, detail: str | None = None) -> None:
+        """Store a decision about ``incident``, which is saved with it."""
+        self.touched.add(incident.id)
+        history.note(self.tx, incident.id, ts, kind, reason, detail)
+
+    def save(self) -> None:
+        """Write back the incidents that something happened to."""
+        for incident_id in sorted(self.touched):
+            history.save(self.tx, self.incidents[incident_id])
+
+
+def _worst_first(incident: Incident) -> tuple[int, float, float]:
+    order = {"page": 0, "ticket": 1, "info": 2}
+    return (order[incident.severity], -(incident.usd_per_hour or 0.0), incident.opened_at)
+
+
+def storm_finding(channel: str, transition: Literal["fired", "cleared"], now: float, seen: int, limit: int) -> Finding:
+    """More incidents opened within an hour than one channel is sent one by one."""
+    return Finding(
+        ts=now,
+        transition=transition,
+        workflow=OURSELVES,
+        family="instrument",
+        metric="storm",
+        direction=1,
+        unit="incidents",
+        segment=channel,
+        observed=float(seen),
+        usual=float(limit),
+        n=seen,
+        started_at=now,
+    )

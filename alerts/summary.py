@@ -1,0 +1,165 @@
+"""The weekly summary as a whole: compute it, and send what is due exactly once.
+
+The pure parts live in `driftbell.alerts.weekly`; here they meet the store and the mail server.
+"""
+
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from email.message import EmailMessage
+from typing import Literal
+
+from sqlite_utils import Database
+
+from driftbell.alerts.channels.delivery import DeliveryError
+from driftbell.alerts.weekly import periods
+from driftbell.alerts.weekly.letter import Letter, compose
+from driftbell.alerts.weekly.mail import mail_of
+from driftbell.alerts.weekly.numbers import WeeklyNumbers, weekly_numbers
+from driftbell.alerts.weekly.recommend import recommend
+from driftbell.alerts.weekly.render import Rendered, as_json, render
+from driftbell.alerts.weekly.schedule import Due, Overdue, due_periods, newcomers, overdue, period_of
+from driftbell.alerts.weekly.settings import EVERYONE, Recipient, WeeklySettings
+from driftbell.alerts.weekly.source import Source
+from driftbell.alerts.weekly.weeks import Week, last_full_week, week_named
+
+Write = Callable[[], AbstractContextManager[Database]]
+Send = Callable[[EmailMessage], None]
+"""Hands one mail to a server; raises DeliveryError."""
+MAYBE_SENT = ("timeout", "connection_lost")
+"""Failures after which the mail may be on its way all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One summary in all its forms."""
+
+    numbers: WeeklyNumbers
+    letter: Letter
+    rendered: Rendered
+
+    @property
+    def json(self) -> str:
+        """Everything as JSON, each number with the command that recomputes it."""
+        return json.dumps(as_json(self.numbers, self.letter, recommend(self.numbers)), indent=1, ensure_ascii=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """How one due summary went; ``error`` is the reason of a failure."""
+
+    recipient: str
+    period: str
+    result: Literal["sent", "failed", "uncertain", "elsewhere"]
+    error: str | None = None
+
+
+def summarise(
+    source: Source, settings: WeeklySettings, recipient: Recipient, week: Week, late_since: float | None = None
+) -> Summary:
+    """Compute the summary of ``week`` for ``recipient``; nothing is stored or sent."""
+    numbers = weekly_numbers(source.points(week, recipient), week, source.facts(week), settings, recipient)
+    letter = compose(numbers, settings, late_since)
+    return Summary(numbers, letter, render(letter))
+
+
+def asked_for(
+    settings: WeeklySettings,
+    now: float,
+    week: str | None,
+    workflow: str | None,
+    zone: str | None,
+    recipient: str | None,
+) -> tuple[Recipient, Week]:
+    """What a person asks for on the command line: by default the last full week of everything, in UTC.
+
+    Raises ValueError, with what to write instead, for an unknown recipient or week.
+    """
+    if recipient is None:
+        who = EVERYONE
+    else:
+        who = next((one for one in settings.recipients if one.name == recipient), None) or _unknown(settings, recipient)
+    who = Recipient.model_validate({**who.model_dump(), **({"zone": zone} if zone else {})})
+    if workflow is not None:
+        who = who.model_copy(update={"workflows": (workflow,)})
+    return who, week_named(week, who.zone) if week else last_full_week(now, who.zone)
+
+
+def _unknown(settings: WeeklySettings, name: str) -> Recipient:
+    names = ", ".join(one.name for one in settings.recipients) or "none is configured"
+    raise ValueError(f"no weekly recipient is called {name!r}: {names}")
+
+
+class WeeklyMail:
+    """Sends what is due whenever it is woken; all that it remembers stands in the store."""
+
+    def __init__(
+        self,
+        settings: WeeklySettings,
+        source: Source,
+        write: Write,
+        send: Send,
+        sender: str,
+        clock: Callable[[], float],
+    ) -> None:
+        self._settings, self._source, self._write, self._send = settings, source, write, send
+        self._sender, self._clock = sender, clock
+
+    def wake(self) -> list[Sending]:
+        """Send every summary whose hour has come and that nobody has sent."""
+        now = self._clock()
+        with self._write() as tx:
+            periods.expire(tx, now)
+            for recipient, week in newcomers(now, self._settings, periods.known(tx)):
+                periods.enrol(tx, recipient.name, period_of(week), now)
+            due = due_periods(now, self._settings, periods.known(tx))
+        return [self._one(each) for each in due]
+
+    def overdue(self) -> list[Overdue]:
+        """Summaries that are not out though they should be."""
+        with self._write() as tx:
+            return overdue(self._clock(), self._settings, periods.known(tx))
+
+    def _one(self, due: Due) -> Sending:
+        name, period, now = due.recipient.name, period_of(due.week), self._clock()
+        with self._write() as tx:
+            if not periods.claim(tx, name, period, now, due.at):
+                return Sending(name, period, "elsewhere")
+            letter = periods.frozen(tx, name, period)
+        if letter is None:
+            letter = self._freeze(due, now)
+        mail = mail_of(letter, due.recipient, self._sender, self._settings.unsubscribe)
+        with self._write() as tx:
+            if not periods.attempt(tx, name, period, self._clock()):
+                return Sending(name, period, "elsewhere")
+        try:
+            self._send(mail)
+        except DeliveryError as error:
+            maybe = error.reason in MAYBE_SENT
+            return self._settle(name, period, "uncertain" if maybe else "failed", error.reason)
+        return self._settle(name, period, "sent")
+
+    def _freeze(self, due: Due, now: float) -> periods.Frozen:
+        summary = summarise(self._source, self._settings, due.recipient, due.week, due.at if due.late else None)
+        letter = periods.Frozen(due.recipient.name, period_of(due.week), summary.rendered, summary.json, now)
+        with self._write() as tx:
+            periods.freeze(tx, letter, late=due.late)
+            return periods.frozen(tx, letter.recipient, letter.period) or letter
+
+    def _settle(
+        self, name: str, period: str, result: Literal["sent", "failed", "uncertain"], error: str | None = None
+    ) -> Sending:
+        with self._write() as tx:
+            periods.settle(tx, name, period, "frozen" if result == "failed" else result, self._clock(), error)
+            periods.forget(tx, [name])
+        return Sending(name, period, result, error)
+
+
+def trial(
+    source: Source, settings: WeeklySettings, recipient: Recipient, week: Week, sender: str, to: str, now: float
+) -> EmailMessage:
+    """The mail that ``recipient`` would get, addressed to one person; nothing is stored."""
+    summary = summarise(source, settings, recipient, week)
+    letter = periods.Frozen(recipient.name, f"trial.{period_of(week)}", summary.rendered, summary.json, now)
+    return mail_of(letter, recipient, sender, to=[to])
