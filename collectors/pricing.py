@@ -1,9 +1,29 @@
-"""What a call cost: the provider's figure, else the user's table, else the public price list."""
+"""What a call cost: the provider's figure, else the user's table, else the public price list, else the emitter's guess.
 
+A cost that cannot be known stays ``None``. The public list is genai-prices, which ships with its data and is asked
+for the price at the time of the call; nothing is fetched.
+"""
+
+import hashlib
+import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cached_property, lru_cache
+from importlib.metadata import version
+from types import ModuleType
 
 from driftbell.collectors.call import Call
+
+REPORTED_COST = "driftbell.cost.reported"
+"""Attribute of a call: what its emitter reckoned, in USD; believed only where no price is known."""
+PARTS = "driftbell.cost.parts"
+"""Attribute of a call that sums up several: per part provider, model, and its token counts as in `_Usage`."""
+_DAY = 86400
+_PER_MILLION = 1e-6
+_UNTIERED = 30_000
+"""Tokens up to which no provider has a second price tier; asking the list takes 90 µs, multiplying nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +42,171 @@ class PriceTable:
     models: Mapping[str, ModelPrice] = field(default_factory=dict)
     public: bool = True
 
+    @cached_property
+    def version(self) -> str:
+        """Short digest of the user's prices, so that a stored cost says which table it came from."""
+        rows = sorted((name, p.input, p.output, p.cached_input) for name, p in self.models.items())
+        return f"table:{hashlib.blake2b(json.dumps(rows).encode(), digest_size=4).hexdigest()}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Usage:
+    """What one request used; ``input`` includes ``cached`` and ``written``, ``output`` includes reasoning."""
+
+    provider: str | None
+    model: str | None
+    input: int | None
+    output: int | None
+    cached: int = 0
+    written: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    usd: float
+    version: str
+
+
+def billed_attempts(call: Call) -> int:
+    """How often a call of its size was paid for: every try of a call record, of a trace only the one that answered."""
+    return call.attempts if call.dialect == "record" else 1
+
 
 def price(call: Call, prices: PriceTable) -> Call:
     """``call`` with ``cost_usd``, ``cost_source`` and ``price_version`` set; safe to repeat with another table."""
-    raise NotImplementedError
+    if call.cost_source == "provider" and call.cost_usd is not None:
+        return call
+    usages = _usages(call)
+    costs = [_cost(usage, call.ts, prices) for usage in usages]
+    known = [cost for cost in costs if cost is not None]
+    if known:
+        total = billed_attempts(call) * sum(cost.usd for cost in known)
+        versions = "+".join(sorted({cost.version for cost in known}))
+        complete = len(known) == len(costs) and call.usage_source != "estimated" and _has_output(call)
+        return replace(call, cost_usd=total, cost_source="computed" if complete else "partial", price_version=versions)
+    reported = call.attributes.get(REPORTED_COST)
+    if isinstance(reported, (int, float)) and reported > 0:
+        return replace(call, cost_usd=float(reported), cost_source="computed", price_version="reported")
+    if call.cost_usd is None and call.cost_source == "unpriced" and call.price_version is None:
+        return call
+    return replace(call, cost_usd=None, cost_source="unpriced", price_version=None)
+
+
+def _has_output(call: Call) -> bool:
+    return call.output_tokens is not None or call.operation == "embeddings"
+
+
+def _usages(call: Call) -> list[_Usage]:
+    parts = call.attributes.get(PARTS)
+    if isinstance(parts, list) and parts:
+        rows = [(provider, model, *counts[:4]) for provider, model, *counts in parts]
+    else:
+        counts = (call.input_tokens, call.output_tokens, call.cached_tokens, call.cache_write_tokens)
+        rows = [(call.provider, call.model, *counts)]
+    return [_Usage(p, m, given, out, cached or 0, written or 0) for p, m, given, out, cached, written in rows]
+
+
+def _cost(usage: _Usage, ts: float, prices: PriceTable) -> _Cost | None:
+    if usage.model is None or usage.input is None:
+        return None
+    own = _in_table(usage.model, prices)
+    if own is not None:
+        cached = min(usage.cached, usage.input)
+        cached_price = own.input if own.cached_input is None else own.cached_input
+        usd = (usage.input - cached) * own.input + cached * cached_price + (usage.output or 0) * own.output
+        return _Cost(usd * _PER_MILLION, prices.version)
+    return _public_cost(usage, int(ts // _DAY)) if prices.public else None
+
+
+def _in_table(model: str, prices: PriceTable) -> ModelPrice | None:
+    """The price of a model under its name, or under the longest name that it is a dated version of."""
+    if not prices.models:
+        return None
+    exact = prices.models.get(model)
+    if exact is not None:
+        return exact
+    stems = [name for name in prices.models if model.startswith(name + "-") and _is_date(model[len(name) + 1 :])]
+    return prices.models[max(stems, key=len)] if stems else None
+
+
+def _is_date(suffix: str) -> bool:
+    digits = suffix.replace("-", "")
+    return digits.isdigit() and len(digits) in (4, 6, 8)
+
+
+@lru_cache(maxsize=1)
+def _public_list() -> tuple[ModuleType, str]:
+    import genai_prices  # loading the list takes time that only a call that needs it should pay
+
+    return genai_prices, f"genai-prices:{version('genai-prices')}"
+
+
+def _public_cost(usage: _Usage, day: int) -> _Cost | None:
+    """Cost by the public list on a day since the epoch; with the model alone if the provider is not in the list."""
+    assert usage.model is not None
+    for provider in (usage.provider, None):
+        rates = _rates(provider, usage.model, day)
+        if rates is not None:
+            simple = rates.linear and max(usage.input or 0, usage.output or 0) <= _UNTIERED
+            usd = rates.of(usage) if simple else _asked(provider, usage, day)
+            return None if usd is None else _Cost(usd, _public_list()[1])
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Rates:
+    """USD per token, for requests of at most `_UNTIERED` tokens; not ``linear`` if they depend on the number."""
+
+    input: float
+    output: float
+    cached: float
+    written: float
+    linear: bool
+
+    def of(self, usage: _Usage) -> float:
+        cached, written = _consistent(usage)
+        plain = (usage.input or 0) - cached - written
+        return plain * self.input + cached * self.cached + written * self.written + (usage.output or 0) * self.output
+
+
+@lru_cache(maxsize=4096)
+def _rates(provider: str | None, model: str, day: int) -> _Rates | None:
+    """The rates of a model on a day, found by asking the list for many tokens of each kind."""
+    many = _UNTIERED
+    probes = [
+        _Usage(provider, model, many, 0),
+        _Usage(provider, model, 0, many),
+        _Usage(provider, model, many, 0, cached=many),
+        _Usage(provider, model, many, 0, written=many),
+    ]
+    found = [usd / many for probe in probes if (usd := _asked(provider, probe, day)) is not None]
+    if len(found) < len(probes):
+        return None
+    rates = _Rates(found[0], found[1], found[2], found[3], linear=True)
+    few = _Usage(provider, model, 1000, 1000)
+    asked = _asked(provider, few, day)
+    return replace(rates, linear=asked is not None and math.isclose(asked, rates.of(few), rel_tol=1e-9))
+
+
+def _asked(provider: str | None, usage: _Usage, day: int) -> float | None:
+    """What the list says of one request, or ``None`` if it does not know the model or the provider."""
+    prices, _ = _public_list()
+    cached, written = _consistent(usage)
+    counts = prices.Usage(
+        input_tokens=usage.input,
+        output_tokens=usage.output or 0,
+        cache_read_tokens=cached or None,
+        cache_write_tokens=written or None,
+    )
+    try:
+        moment = datetime.fromtimestamp(day * _DAY, UTC)
+        found = prices.calc_price(counts, model_ref=usage.model, provider_id=provider, genai_request_timestamp=moment)
+    except (LookupError, ValueError, OverflowError, OSError):
+        return None
+    return float(found.total_price)
+
+
+def _consistent(usage: _Usage) -> tuple[int, int]:
+    """Cached and written tokens, which as parts of the input cannot exceed it."""
+    cached = min(usage.cached, usage.input or 0)
+    return cached, min(usage.written, (usage.input or 0) - cached)

@@ -1,1 +1,1 @@
-"""What each emitter means by its attributes, as data."""
+"""What each emitter means: tables of names and values, and the few parsers that they need."""

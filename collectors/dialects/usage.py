@@ -1,0 +1,87 @@
+"""Token counts: from usage objects of any make, and repaired where an emitter leaves cached tokens out."""
+
+import re
+from collections.abc import Mapping
+
+from driftbell.collectors.dialects import values
+from driftbell.collectors.dialects.aliases import USAGE_MEMBERS, Fact
+from driftbell.collectors.dialects.emitters import Emitter
+from driftbell.collectors.span import AttributeValue
+
+_HOLDER = re.compile(r"usage|token", re.IGNORECASE)
+_OUTPUT = re.compile(r"output|response|completion|result|generation", re.IGNORECASE)
+_INSIDE = (
+    "usage",
+    "usage_metadata",
+    "usageMetadata",
+    "token_usage",
+    "tokenUsage",
+    "llm_output.token_usage",
+    "usage_details",
+)
+_AGGREGATE = re.compile(r"aggregat|total_usage|cumulative|\.metrics$", re.IGNORECASE)
+
+
+def complete_usage(facts: dict[str, Fact], attributes: Mapping[str, AttributeValue]) -> None:
+    """Fill token counts that no plain attribute gave from objects: first those called usage, then the output's own."""
+    for name, value in attributes.items():
+        if "cached_tokens" in facts and "output_tokens" in facts:
+            return
+        if isinstance(value, (str, dict)) and _HOLDER.search(name) and not _AGGREGATE.search(name):
+            found = values.structure(value)
+            if isinstance(found, dict):
+                _fill(facts, _usage_object(found))
+    if "input_tokens" in facts or "output_tokens" in facts:
+        return
+    for name, value in attributes.items():
+        if isinstance(value, (str, dict)) and _OUTPUT.search(name):
+            found = values.structure(value)
+            for inside in _INSIDE:
+                usage = values.path(found, inside)
+                if isinstance(usage, dict):
+                    _fill(facts, usage)
+
+
+def repair_cache(facts: dict[str, Fact], emitter: Emitter) -> None:
+    """Make ``input_tokens`` include cached tokens.
+
+    They are left out if the emitter is known for it, if there are more cached tokens than input tokens, or if the
+    stated total only adds up with them.
+    """
+    tokens = facts.get("input_tokens")
+    cached = _int(facts, "cached_tokens") + _int(facts, "cache_write_tokens")
+    if not isinstance(tokens, int) or not cached:
+        return
+    known = facts.get("provider") in emitter.excludes_cache
+    adds_up = facts.get("total_tokens") == tokens + cached + _int(facts, "output_tokens")
+    if known or cached > tokens or adds_up:
+        facts["input_tokens"] = tokens + cached
+
+
+def _usage_object(found: dict[str, object]) -> dict[str, object]:
+    for inside in _INSIDE:
+        usage = values.path(found, inside)
+        if isinstance(usage, dict):
+            return usage
+    return found
+
+
+def _fill(facts: dict[str, Fact], usage: dict[str, object]) -> None:
+    """Take from a usage object what is not known yet."""
+    said: dict[str, int] = {}
+    for field, members in USAGE_MEMBERS.items():
+        for member in members:
+            count = values.count(values.path(usage, member))
+            if count is not None:
+                said[field] = count
+                break
+    if "input_tokens" in usage and "cache_read_input_tokens" in usage and "total_tokens" not in said:
+        # the shape of Anthropic's own API, where the three kinds of input tokens are disjoint
+        said["input_tokens"] += said.get("cached_tokens", 0) + said.get("cache_write_tokens", 0)
+    for field, count in said.items():
+        facts.setdefault(field, count)
+
+
+def _int(facts: Mapping[str, Fact], name: str) -> int:
+    found = facts.get(name)
+    return found if isinstance(found, int) else 0

@@ -1,0 +1,154 @@
+"""Spans of a tree -> logical calls: every span hands the calls below it to its parent, which wraps or labels them.
+
+The rules speak of structure, of what encloses and what follows what, and not of emitters.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from driftbell.collectors.duplicates import joined
+from driftbell.collectors.logical import Logical
+from driftbell.collectors.part import Part
+from driftbell.collectors.tree import Key, Tree
+
+_RETRY_GAP_S = 300.0
+_OVERLAP_S = 0.002
+
+
+@dataclass(slots=True)
+class _Below:
+    """What the spans below a span handed up."""
+
+    calls: list[Logical] = field(default_factory=list)
+    requests: list[Part] = field(default_factory=list)
+    events: list[Part] = field(default_factory=list)
+
+
+def fold(tree: Tree) -> tuple[list[Logical], list[Part]]:
+    """The logical calls of a tree, and the completion records that still have to find their call."""
+    below: dict[Key, _Below] = defaultdict(_Below)
+    completions: list[Part] = []
+    calls: list[Logical] = []
+    for part in tree.children_first():
+        here = below.pop(part.key, None) or _Below()
+        if _is_completion(part):
+            completions.append(part)
+            continue
+        up = _fold_one(part, here)
+        parent = tree.parent(part)
+        if parent is None:
+            calls += up.calls
+            continue
+        there = below[parent.key]
+        there.calls += up.calls
+        there.requests += up.requests
+        there.events += up.events
+    return joined(calls), completions
+
+
+def _is_completion(part: Part) -> bool:
+    """A call takes time: a model span without length that states a duration reports the end of another span."""
+    return part.kind == "llm" and part.end - part.start < 1e-6 and "duration_s" in part.facts
+
+
+def _fold_one(part: Part, below: _Below) -> _Below:
+    match part.kind:
+        case "llm" | "embedding":
+            return _model(part, below)
+        case "agent" | "chain":
+            return _Below(_step(part, below.calls), below.requests)
+        case "http":
+            return _Below(below.calls, [*below.requests, part])
+        case "event":
+            return _Below(below.calls, [], [part])
+        case "tool":
+            for call in below.calls:
+                call.sealed = True
+    for call in below.calls:
+        call.label(part)
+    return _Below(below.calls, below.requests if part.kind == "other" else [])
+
+
+def _model(part: Part, below: _Below) -> _Below:
+    """A model span is the call itself, another view of the one call below it, or a frame around several."""
+    family = "embedding" if part.kind == "embedding" else "llm"
+    same: list[Logical] = []
+    others: list[Logical] = []
+    for call in below.calls:
+        is_same = call.family == family and (part.own or not call.sealed) and not (part.own and call.own)
+        (same if is_same else others).append(call)
+    for call in others:
+        call.label(part)
+    if part.own and not same and any(call.own for call in others) and not part.counts_tokens:
+        return _Below(others)
+    same = _retried(joined(same), True)
+    if not same:
+        call = Logical(part, requests=below.requests, events=below.events)
+    elif len(same) == 1:
+        call = same[0]
+        call.outer.append(part)
+        call.events += below.events
+    elif part.own:
+        call = Logical(part, inner=same)
+    else:
+        for call in same:
+            call.label(part)
+        _fill_gap(part, same)
+        return _Below([*same, *others])
+    return _Below([call, *others])
+
+
+def _step(part: Part, calls: list[Logical]) -> list[Logical]:
+    """An agent or a chain lends its labels; only where nothing below it is a call does its own usage count."""
+    mine = [call for call in calls if call.family == "llm"]
+    if part.kind == "agent":
+        others = [call for call in calls if call.family != "llm"]
+        mine = _retried(joined(mine), False)
+        calls = [*mine, *others]
+    if not mine and part.counts_tokens:
+        calls = [*calls, Logical(part)]
+    elif part.counts_tokens:
+        _fill_gap(part, mine)
+    for call in calls:
+        call.label(part)
+        call.sealed = call.sealed or part.kind == "agent"
+    return calls
+
+
+def _retried(calls: list[Logical], whatever: bool) -> list[Logical]:
+    """Failed calls joined to the one that followed them: ``whatever`` the error, or only where a retry makes sense."""
+    kept: list[Logical] = []
+    for call in sorted(calls, key=lambda one: (one.leaf.start, one.leaf.end, one.leaf.key)):
+        before = kept[-1] if kept else None
+        if before is not None and before.leaf.failed and _follows(before, call, whatever):
+            call.retry(before)
+            kept[-1] = call
+        else:
+            kept.append(call)
+    return kept
+
+
+def _follows(before: Logical, call: Logical, whatever: bool) -> bool:
+    gap = call.leaf.start - before.span()[1]
+    if not -_OVERLAP_S <= gap <= _RETRY_GAP_S:
+        return False
+    if whatever:
+        return True
+    same_model = call.leaf.facts.get("request_model") == before.leaf.facts.get("request_model")
+    return same_model and "hopeless" not in before.leaf.facts
+
+
+def _fill_gap(total: Part, calls: list[Logical]) -> None:
+    """If exactly one call has no usage and the frame states the sum, the difference is the usage of that call."""
+    silent = [call for call in calls if not any(part.counts_tokens for part in call.parts())]
+    if len(silent) != 1 or silent[0].leaf.failed or not total.counts_tokens:
+        return
+    found: dict[str, int] = {}
+    for name in ("input_tokens", "output_tokens"):
+        stated = total.facts.get(name)
+        known = [part.facts.get(name) for call in calls for part in call.parts()[:1] if call is not silent[0]]
+        if not isinstance(stated, int) or not all(isinstance(count, int) for count in known):
+            return
+        found[name] = stated - sum(count for count in known if isinstance(count, int))
+    if min(found.values()) > 0:
+        silent[0].filled = found

@@ -1,0 +1,77 @@
+"""Keys by which spans of different traces belong together."""
+
+import hashlib
+
+from driftbell.collectors.dialects import values
+from driftbell.collectors.dialects.read import read
+from driftbell.collectors.part import Part
+from driftbell.collectors.reports import is_report
+from driftbell.collectors.span import Span
+from driftbell.monitor import attributes as own
+
+LINK_LIMIT = 32
+"""A link key that more traces than this share says nothing and is to be ignored by the store."""
+
+_USAGE_WINDOW_S = 2.0
+_QUERY_WINDOW_S = 10.0
+_STREAM_WINDOW_S = 10.0
+
+
+def link_keys(span: Span) -> tuple[str, ...]:
+    """Keys that tie a span to spans of other traces; at most four, each at most 80 characters.
+
+    ``t:<trace id>`` names another trace outright (a judgement of a call in that trace); any other key ties the
+    traces of all spans that carry it. A response id gives two keys, one of them within its service, so that ids
+    which a test double repeats everywhere still tie what one service sent.
+    """
+    return report_keys(span) if is_report(span) else part_keys(read(span))
+
+
+def part_keys(part: Part) -> tuple[str, ...]:
+    """`link_keys` of a span that was read."""
+    if part.kind == "llm":
+        return _call_keys(part)
+    if part.kind == "retrieval" and not part.parent_id:
+        return (_window("q", part.service, part.end, _QUERY_WINDOW_S),)
+    if part.kind == "embedding" and not part.parent_id:
+        return (_window("q", part.service, part.end, _QUERY_WINDOW_S),)
+    return ()
+
+
+def report_keys(span: Span) -> tuple[str, ...]:
+    """`link_keys` of a report."""
+    trace_id = values.text(span.attributes.get(own.CALL_TRACE_ID))
+    if trace_id is not None and trace_id != span.trace_id:
+        return (f"t:{trace_id[:64]}",)
+    response_id = values.text(span.attributes.get(own.RESPONSE_ID))
+    if response_id is None:
+        return ()
+    service = values.text(span.resource.get("service.name")) or ""
+    return _response_keys(response_id, service)
+
+
+def _call_keys(part: Part) -> tuple[str, ...]:
+    keys: tuple[str, ...] = ()
+    response_id = part.facts.get("response_id")
+    if response_id is not None:
+        keys = _response_keys(str(response_id), str(part.facts.get("service_name") or ""))
+    if part.counts_tokens and (response_id is None or not part.parent_id):
+        tokens = f"{part.service} {part.facts.get('input_tokens')} {part.facts.get('output_tokens')}"
+        keys += (_window("u", tokens, part.end, _USAGE_WINDOW_S),)
+    elif response_id is None and not part.counts_tokens and not part.failed:
+        ended = part.end - float(part.facts.get("duration_s", 0.0))
+        keys += (_window("d", f"{part.service} {part.scope}", ended, _STREAM_WINDOW_S),)
+    return keys
+
+
+def _response_keys(response_id: str, service: str) -> tuple[str, ...]:
+    return f"r:{_digest(response_id)}", f"s:{_digest(f'{service} {response_id}')}"
+
+
+def _window(kind: str, what: str, moment: float, width: float) -> str:
+    """A key for what happens at about the same time; near the edge of a window it can miss."""
+    return f"{kind}:{_digest(f'{what} {moment // width:.0f}')}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest()
