@@ -6,7 +6,7 @@ from driftbell.alerts.plain import plain
 from driftbell.alerts.weekly.figure import Figure
 from driftbell.alerts.weekly.headline import cost_parts
 from driftbell.alerts.weekly.numbers import WorkflowWeek
-from driftbell.alerts.weekly.words import cents, label, lower, part_words, shown, value, verdict, why_not
+from driftbell.alerts.weekly.words import cents, label, lower, shown, value, verdict, why_not
 
 ALWAYS = (
     "total_cost",
@@ -43,16 +43,35 @@ class Detail:
 def detail_of(week: WorkflowWeek) -> Detail:
     """Everything about one workflow that fits into a mail; the command tells the rest."""
     groups = sorted(week.groups, key=lambda figure: (not figure.moved, -figure.weight))
-    shown_groups = [figure for figure in groups if figure.moved] or _groups_to_see(week)
+    shown_groups = _distinct([figure for figure in groups if figure.moved])
     told = [figure for figure in week.figures if figure.name in ALWAYS or figure.verdict != "Same"]
     figures = [*told[:MAX_FIGURES], *shown_groups[:MAX_GROUP_ROWS]]
     calm = [figure for figure in week.figures if figure not in told]
     return Detail(plain(week.title, 60), tuple(map(_line, figures)), tuple(_notes(week, calm)), week.command)
 
 
-def _groups_to_see(week: WorkflowWeek) -> list[Figure]:
-    """Where no group moved: failed calls by risk tier, so that no tier hides behind the average."""
-    return [f for f in week.groups if f.measure.name == "error" and f.only is not None and f.only.place == 1]
+def _failures(week: WorkflowWeek) -> list[str]:
+    """Failed calls of each risk tier and segment, so that none hides behind the average."""
+    found = [f for f in week.groups if f.measure.name == "error" and f.only is not None]
+    texts = []
+    for place, title in ((1, "risk tier"), (0, "segment")):
+        ones = [f for f in found if f.only is not None and f.only.place == place]
+        if ones:
+            told = ", ".join(f"{plain(f.only.value, 30) if f.only else ''} {shown(f)[0]}" for f in ones)
+            texts.append(f"Failed calls by {title}: {told}.")
+    return texts
+
+
+def _distinct(groups: list[Figure]) -> list[Figure]:
+    """Without the tiers that hold exactly the calls of a segment."""
+    seen: set[tuple[str, float, float | None]] = set()
+    kept = []
+    for figure in groups:
+        same = (figure.measure.name, figure.cases, figure.this)
+        if same not in seen:
+            kept.append(figure)
+        seen.add(same)
+    return kept
 
 
 def _line(figure: Figure) -> Line:
@@ -66,12 +85,13 @@ def _notes(week: WorkflowWeek, calm: list[Figure]) -> list[str]:
     notes = [f"“{plain(week.outcome, 40)}” means {week.outcome_is}."]
     if calm:
         notes.append("As usual: " + ", ".join(f"{lower(label(f))} {shown(f)[0]}" for f in calm) + ".")
-    parts = cost_parts(week)
+    whole, parts = cost_parts(week)
     if parts:
-        told = ", ".join(f"{'+' if amount > 0 else ''}{cents(amount)} {part_words(f, amount)}" for f, amount in parts)
-        notes.append(f"Cost per {week.outcome} changed by {cents(sum(amount for _, amount in parts))}: {told}.")
+        told = ", ".join(f"{'+' if part.units > 0 else ''}{part.amount} {part.words}" for part in parts)
+        notes.append(f"The change of {whole} in cost per {week.outcome} is exactly: {told}.")
         if week.money.per_outcome is not None and week.money.per_outcome.assumed_prices:
             notes.append("List prices are not known here, so the split between input, output and cache is an estimate.")
+    notes += _failures(week)
     slow, usual = week.slowest
     if slow is not None:
         notes.append(f"1 answer in 20 took longer than {value(slow, 'ms')} (usual {value(usual, 'ms')}).")

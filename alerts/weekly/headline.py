@@ -1,11 +1,21 @@
 """The subject line and the one sentence at the top."""
 
-import math
+from dataclasses import dataclass
 
 from driftbell.alerts.plain import plain, shorten
 from driftbell.alerts.weekly.figure import Figure
 from driftbell.alerts.weekly.numbers import WeeklyNumbers, WorkflowWeek
-from driftbell.alerts.weekly.words import cents, each, label, lower, part_words, per_many, rounded_parts, shown, size
+from driftbell.alerts.weekly.words import (
+    cent_decimals,
+    each,
+    label,
+    lower,
+    part_words,
+    per_many,
+    rounded_parts,
+    shown,
+    size,
+)
 from driftbell.detectors.decomposition import Factor
 
 MAX_SUBJECT = 90
@@ -92,37 +102,50 @@ def _moved(figure: Figure) -> str:
     return f"{lower(label(figure))} was {this}, usually {usual}"
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One addend of a change of cost as printed: ``amount`` with its sign left out, in words, and where."""
+
+    factor: Factor
+    units: int
+    amount: str
+    words: str
+
+
 def explained(week: WorkflowWeek) -> str:
-    """``Of the 2.2c, 1.2c is longer inputs (segment high-risk) and 1.0c fewer of them per call.``; exact addends."""
-    parts = cost_parts(week)
-    figure = week.figure("cost_per_outcome")
-    if not parts or figure is None or week.money.per_outcome is None:
+    """``Of the change of 2.2c, 1.2c is longer inputs in high-risk and 1.0c is fewer of them per call.``"""
+    whole, parts = cost_parts(week)
+    big = [part for part in parts if abs(part.units) >= SMALL_PART * sum(abs(p.units) for p in parts)][:2]
+    if not big:
         return ""
-    whole = sum(amount for _, amount in parts)
-    big = [(factor, amount) for factor, amount in parts if abs(amount) >= SMALL_PART * abs(whole)][:2]
-    if not big or not whole:
-        return ""
-    told = " and ".join(
-        f"{cents(amount)} is {part_words(factor, amount)}{_where(week, factor)}" for factor, amount in big
-    )
-    return f" Of the change of {cents(whole)}, {told}."
+    told = " and ".join(f"{part.amount} is {part.words}{_where(week, part.factor)}" for part in big)
+    return f" Of the change of {whole}, {told}."
 
 
-def cost_parts(week: WorkflowWeek) -> list[tuple[Factor, float]]:
-    """The parts of the change of cost per outcome, largest first, in USD (per 1,000 if tiny).
+def cost_parts(week: WorkflowWeek) -> tuple[str, list[Part]]:
+    """The change of cost per outcome and its parts, the largest first, which sum to it as they are printed.
 
-    They are rounded so that they still sum to the change as it is rounded.
+    The change is the difference of the two printed costs. Parts too small to print are in none of the others: they
+    are zero units.
     """
     figure, split = week.figure("cost_per_outcome"), week.money.per_outcome
-    if figure is None or split is None or not figure.moved:
-        return []
-    scaled = {factor: amount * per_many(figure) for factor, amount in split.parts.items()}
-    whole = abs(math.fsum(scaled.values()))
-    if not whole:
-        return []
-    digits = min(12, max(2, 2 - math.floor(math.log10(whole))))
-    rounded = rounded_parts(scaled, digits)
-    return sorted(((f, a) for f, a in rounded.items() if a), key=lambda item: -abs(item[1]))
+    if figure is None or split is None or not figure.moved or figure.this is None or figure.usual is None:
+        return "", []
+    per = per_many(figure)
+    known = [cost * per for cost in (figure.this, figure.last, figure.usual) if cost is not None]
+    decimals = cent_decimals(known)
+    unit = 0.01 if decimals is None else 10.0 ** (-2 - decimals)
+    whole = round(figure.this * per / unit) - round(figure.usual * per / unit)
+    units = rounded_parts({factor: amount * per for factor, amount in split.parts.items()}, whole, unit)
+
+    def printed(count: int) -> str:
+        sign = "-" if count < 0 else ""
+        return (
+            f"{sign}${abs(count) * unit:.2f}" if decimals is None else f"{sign}{abs(count) * unit * 100:.{decimals}f}c"
+        )
+
+    ordered = sorted(((f, count) for f, count in units.items() if count), key=lambda item: -abs(item[1]))
+    return printed(whole), [Part(f, count, printed(count), part_words(f, count)) for f, count in ordered]
 
 
 def _where(week: WorkflowWeek, factor: Factor) -> str:

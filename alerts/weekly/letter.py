@@ -175,7 +175,7 @@ def _footer(numbers: WeeklyNumbers) -> tuple[str, ...]:
     few = [week for week in numbers.workflows if week.few_people]
     notes = [
         "Usual is the mean of the four weeks before. Better and Worse are said only beyond the usual ups and downs "
-        f"of those weeks: of the changes told, at most about 1 in 20 is chance ({numbers.compared:,} comparisons made).",
+        f"of those weeks; at most about 1 in 20 of the changes told is chance ({numbers.compared:,} comparisons made).",
     ]
     outcomes = {week.outcome: week.outcome_is for week in numbers.workflows}
     notes += [f"“{plain(title, 40)}” means {counted}." for title, counted in list(outcomes.items())[:4]]

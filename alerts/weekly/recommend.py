@@ -86,8 +86,8 @@ def costly_incident(week: WorkflowWeek) -> Iterator[Recommendation]:
 
 
 def worse_figure(week: WorkflowWeek) -> Iterator[Recommendation]:
-    """The figure of each kind that got worse most, unless an open incident already tells of it."""
-    told = {FAMILY_KIND.get(one.family) for one in week.told if one.still_open}
+    """The figure of each kind that got worse most, unless an incident above already tells of it."""
+    told = {FAMILY_KIND.get(one.family) for one in week.told if one.still_open or (one.cause and one.extra_usd)}
     for figure in week.moved:
         if figure.verdict != "Worse" or figure.measure.kind in told or figure.measure.name == "total_cost":
             continue

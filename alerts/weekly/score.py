@@ -14,7 +14,9 @@ def scorecard(numbers: WeeklyNumbers) -> tuple[str, ...]:
         return ()
     judged = [told for told in pages if told.verdict is not None]
     false = sum(told.verdict == "false_alarm" for told in judged)
-    line = f"{len(pages)} pages in four weeks; {len(judged)} were acknowledged, {false} of them as false"
+    line = (
+        f"{len(pages)} page{'' if len(pages) == 1 else 's'} in four weeks, {len(judged)} acknowledged, {false} as false"
+    )
     if promised is not None:
         line += f"; promised: at most {promised * len(numbers.workflows) * SCORE_DAYS / 30.4:.0f} false"
     return (line,)

@@ -123,7 +123,7 @@ def _incidents(numbers: WeeklyNumbers, several: bool, lines: int) -> tuple[str, 
         return ("none",) if numbers.workflows else ()
     still = sum(one.still_open for _, one in told)
     cost = sum(one.extra_usd or 0.0 for _, one in told)
-    first = f"{len(told)}, {still} still open" + (f", cost {cents(cost)}" if cost else "")
+    first = f"{len(told)}, {f'{still} still open' if still else 'all over'}" + (f", cost {cents(cost)}" if cost else "")
     return (first, *_cut([f"{_named(week, several)}{_incident(one, week)}" for week, one in told], lines))
 
 

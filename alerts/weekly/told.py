@@ -92,10 +92,21 @@ def changes_of(
             at = local_midnight(days.dates[first], week.zone)
             changes.append(Change(at, kind, plain(f"{kind} {value}", 80), True))
     changes.sort(key=lambda change: (change.at, change.what))
-    return tuple(_with_effect(change, drafts, figures, days) for change in changes[:MAX_CHANGES])
+    kept = changes[:MAX_CHANGES]
+    return tuple(_with_effect(change, _days_after(change, kept, days), drafts, figures, days) for change in kept)
 
 
-def _with_effect(change: Change, drafts: Sequence[Draft], figures: Sequence[Figure], days: Days) -> Change:
+def _days_after(change: Change, changes: Sequence[Change], days: Days) -> range:
+    """The whole days after a change until the next one of its kind; where there is none, the days it touched."""
+    day = days.index(change.at) or 0
+    later = [days.index(other.at) or 0 for other in changes if other.kind == change.kind and other.at > change.at]
+    end = min(later, default=Days.count)
+    return range(day + 1, end) if end > day + 1 else range(day, min(end + 1, Days.count))
+
+
+def _with_effect(
+    change: Change, after_days: range, drafts: Sequence[Draft], figures: Sequence[Figure], days: Days
+) -> Change:
     day = days.index(change.at)
     moved = {figure.name for figure in figures if figure.moved and not figure.measure.weekly}
     best: tuple[float, Change] | None = None
@@ -103,7 +114,7 @@ def _with_effect(change: Change, drafts: Sequence[Draft], figures: Sequence[Figu
         if day is None or draft.only is not None or draft.measure.name not in moved:
             continue
         before = _ratio(draft, range(max(day - WEEK_DAYS, 0), day))
-        after = _ratio(draft, range(day + 1, Days.count))
+        after = _ratio(draft, after_days)
         if before is None or after is None:
             continue
         size = abs(after - before) / (draft.measure.worth.of(before) or 1.0)

@@ -91,14 +91,16 @@ class Days:
         first = week.earlier(USUAL_WEEKS).monday
         self.week = week
         self.dates = [first + timedelta(days=i) for i in range(self.count)]
-        self._edges = [local_midnight(first + timedelta(days=i), week.zone) for i in range(self.count + 1)]
-        self.start, self.end = self._edges[0], self._edges[-1]
-        self.whole_hours = all(edge % HOUR == 0 for edge in self._edges)
+        self.edges = [local_midnight(first + timedelta(days=i), week.zone) for i in range(self.count + 1)]
+        self.start, self.end = self.edges[0], self.edges[-1]
+        self.whole_hours = all(edge % HOUR == 0 for edge in self.edges)
         """Whether hour points may be used: in some zones a local day starts at half past a UTC hour."""
+        self.whole_days = all(edge % (24 * HOUR) == 0 for edge in self.edges)
+        """Whether day points, which are UTC days, may be used."""
 
     def index(self, ts: float) -> int | None:
         """Which day holds ``ts``; None outside the five weeks."""
-        return bisect_right(self._edges, ts) - 1 if self.start <= ts < self.end else None
+        return bisect_right(self.edges, ts) - 1 if self.start <= ts < self.end else None
 
 
 def in_words(ts: float, zone: ZoneInfo) -> str:

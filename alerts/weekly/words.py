@@ -1,7 +1,7 @@
 """How the summary writes figures: plain words, counts beside percentages, points between percentages."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from driftbell.alerts.plain import plain
 from driftbell.alerts.weekly.figure import Figure, Unit
@@ -81,9 +81,20 @@ def label(figure: Figure) -> str:
 
 
 def shown(figure: Figure) -> tuple[str, str, str]:
-    """(this week, last week, usual) as printed."""
+    """(this week, last week, usual) as printed; money below a dollar with the same decimals in all three."""
     unit, per = figure.measure.unit, per_many(figure)
-    return value(figure.this, unit, per), value(figure.last, unit, per), value(figure.usual, unit, per)
+    amounts = (figure.this, figure.last, figure.usual)
+    decimals = cent_decimals([amount * per for amount in amounts if amount is not None]) if unit == "usd" else None
+    if decimals is None:
+        return value(amounts[0], unit, per), value(amounts[1], unit, per), value(amounts[2], unit, per)
+    texts = ["-" if amount is None else f"{amount * per * 100:.{decimals}f}c" for amount in amounts]
+    return texts[0], texts[1], texts[2]
+
+
+def cent_decimals(amounts: Sequence[float]) -> int | None:
+    """Decimals of cents that show three figures of the largest amount; None from a dollar up or for nothing."""
+    largest = max(map(abs, amounts), default=0.0)
+    return min(12, max(0, 2 - math.floor(math.log10(largest * 100)))) if 0 < largest < 0.995 else None
 
 
 def size(figure: Figure) -> str:
@@ -98,13 +109,15 @@ def size(figure: Figure) -> str:
     if not figure.usual:
         return ""
     ratio = abs(difference) / figure.usual
+    if ratio < 0.005:
+        return ""
     return f"{sign}{ratio * 100:.0f}%" if ratio < 2 else f"{1 + ratio if difference > 0 else ratio:.1f} times"
 
 
 def verdict(figure: Figure) -> str:
     """``↑ Worse (+24%)``, ``= Same``, ``? Cannot tell``: a word and a sign, so that colour says nothing alone."""
     if not figure.measure.good:
-        return size(figure)
+        return size(figure) or "="
     if figure.verdict == "Cannot tell":
         return "? Cannot tell"
     if figure.verdict == "Same":
@@ -137,16 +150,18 @@ def lower(text: str) -> str:
     return text if text[:2].isupper() else text[:1].lower() + text[1:]
 
 
-def rounded_parts(parts: Mapping[Factor, float], digits: int) -> dict[Factor, float]:
-    """Parts rounded so that they still sum to the rounded change (largest remainders)."""
-    unit = 10.0**-digits
-    whole = round(math.fsum(parts.values()) / unit)
+def rounded_parts(parts: Mapping[Factor, float], whole: int, unit: float) -> dict[Factor, int]:
+    """Parts in ``unit``, rounded so that they sum to ``whole`` units (largest remainders).
+
+    ``whole`` is the difference of two rounded numbers and may be one off the rounded sum.
+    """
     floors = {factor: math.floor(part / unit) for factor, part in parts.items()}
     missing = whole - sum(floors.values())
     by_rest = sorted(parts, key=lambda factor: floors[factor] - parts[factor] / unit)
-    for factor in by_rest[: max(missing, 0)]:
-        floors[factor] += 1
-    return {factor: round(count * unit, digits) for factor, count in floors.items()}
+    for i in range(abs(missing) if parts else 0):
+        step = 1 if missing > 0 else -1
+        floors[by_rest[i % len(parts)] if missing > 0 else by_rest[-1 - i % len(parts)]] += step
+    return floors
 
 
 def part_words(factor: Factor, amount: float) -> str:

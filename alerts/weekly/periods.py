@@ -1,0 +1,122 @@
+"""The rows of sent and unsent summaries: who claimed which period, and the frozen letter itself.
+
+Every step is one compare-and-set, so two processes, or one that died half-way, cannot send a period twice:
+claimed -> frozen -> attempting -> sent. A row found ``attempting`` after its lease was being sent when the process
+died; nobody knows whether the mail went out, so it becomes ``uncertain`` and is not repeated.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlite_utils import Database
+
+from driftbell.alerts.weekly.render import Rendered
+from driftbell.alerts.weekly.schedule import Known, State
+
+REPORT = "weekly"
+LEASE = 900.0
+"""Seconds for which a claim holds; also the pause before a failed sending is tried again."""
+KEEP = 60
+"""Periods kept per recipient."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """A summary as it was or will be sent; ``numbers`` is the JSON form."""
+
+    recipient: str
+    period: str
+    rendered: Rendered
+    numbers: str
+    frozen_at: float
+
+
+def known(db: Database | sqlite3.Connection) -> Known:
+    """The state of every period on record."""
+    states: dict[str, dict[str, State]] = {}
+    rows = db.execute("SELECT recipient, period_start, state FROM report_periods WHERE report = ?", [REPORT])
+    for recipient, period, state in rows.fetchall():
+        states.setdefault(recipient, {})[period] = state
+    return states
+
+
+def enrol(tx: Database, recipient: str, period: str, now: float) -> None:
+    """Note that ``recipient`` gets what comes after ``period``."""
+    sql = """INSERT OR IGNORE INTO report_periods (report, recipient, period_start, state, claimed_at)
+        VALUES (?, ?, ?, 'enrolled', ?)"""
+    tx.execute(sql, [REPORT, recipient, period, now])
+
+
+def expire(tx: Database, now: float) -> int:
+    """Mark as uncertain what was being sent when its process died; returns how many."""
+    sql = (
+        "UPDATE report_periods SET state = 'uncertain', error = 'interrupted' WHERE state = 'attempting' AND lease < ?"
+    )
+    return _changed(tx, sql, [now])
+
+
+def claim(tx: Database, recipient: str, period: str, now: float, due_at: float) -> bool:
+    """Whether this caller may work on the period now: nobody else did, or their lease is over."""
+    fields = "(report, recipient, period_start, state, claimed_at, due_at, lease)"
+    insert = f"INSERT OR IGNORE INTO report_periods {fields} VALUES (?, ?, ?, 'claimed', ?, ?, ?)"
+    if _changed(tx, insert, [REPORT, recipient, period, now, due_at, now + LEASE]):
+        return True
+    again = f"""UPDATE report_periods SET lease = ?, claimed_at = ?
+        WHERE {_ROW} AND state IN ('claimed', 'frozen') AND lease < ?"""
+    return _changed(tx, again, [now + LEASE, now, REPORT, recipient, period, now]) == 1
+
+
+def freeze(tx: Database, frozen: Frozen, *, late: bool) -> None:
+    """Keep the letter of a claimed period; one that is frozen already stays as it is."""
+    sql = f"""UPDATE report_periods SET state = 'frozen', subject = ?, text = ?, html = ?, numbers = ?, frozen_at = ?,
+        late = ? WHERE {_ROW} AND state = 'claimed'"""
+    letter = frozen.rendered
+    what = [letter.subject, letter.text, letter.html, frozen.numbers, frozen.frozen_at, int(late)]
+    tx.execute(sql, [*what, REPORT, frozen.recipient, frozen.period])
+
+
+def frozen(db: Database | sqlite3.Connection, recipient: str, period: str) -> Frozen | None:
+    """The stored letter, None when it was never frozen."""
+    sql = f"SELECT subject, text, html, numbers, frozen_at FROM report_periods WHERE {_ROW}"
+    row = db.execute(sql, [REPORT, recipient, period]).fetchone()
+    if row is None or row[4] is None:
+        return None
+    return Frozen(recipient, period, Rendered(row[0], row[1], row[2]), row[3], row[4])
+
+
+def attempt(tx: Database, recipient: str, period: str, now: float) -> bool:
+    """Note that sending begins; False when someone else is past this step."""
+    sql = f"""UPDATE report_periods SET state = 'attempting', attempts = attempts + 1, lease = ?
+        WHERE {_ROW} AND state = 'frozen'"""
+    return _changed(tx, sql, [now + LEASE, REPORT, recipient, period]) == 1
+
+
+def settle(tx: Database, recipient: str, period: str, state: State, now: float, error: str | None = None) -> None:
+    """Note how sending ended: ``sent``, ``uncertain``, or back to ``frozen`` to be tried again after the lease."""
+    sql = (
+        f"UPDATE report_periods SET state = ?, error = ?, sent_at = ?, lease = ? WHERE {_ROW} AND state = 'attempting'"
+    )
+    sent_at = now if state == "sent" else None
+    tx.execute(sql, [state, error, sent_at, now + LEASE, REPORT, recipient, period])
+
+
+def forget(tx: Database, recipients: Iterable[str]) -> None:
+    """Drop the oldest periods beyond `KEEP` of each recipient."""
+    sql = """DELETE FROM report_periods WHERE report = ? AND recipient = ? AND period_start NOT IN (SELECT value FROM
+        json_each(?))"""
+    newest = (
+        "SELECT period_start FROM report_periods WHERE report = ? AND recipient = ? ORDER BY period_start DESC LIMIT ?"
+    )
+    for recipient in recipients:
+        kept = [row[0] for row in tx.execute(newest, [REPORT, recipient, KEEP]).fetchall()]
+        tx.execute(sql, [REPORT, recipient, json.dumps(kept)])
+
+
+_ROW = "report = ? AND recipient = ? AND period_start = ?"
+
+
+def _changed(tx: Database, sql: str, values: list[object]) -> int:
+    count: int = tx.execute(sql, values).rowcount
+    return count

@@ -1,0 +1,91 @@
+"""Where the numbers come from: the store's points by local day, its markers and the incidents."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from driftbell.alerts import history
+from driftbell.alerts.record import Incident
+from driftbell.alerts.weekly.numbers import Facts
+from driftbell.alerts.weekly.settings import Recipient
+from driftbell.alerts.weekly.told import Told
+from driftbell.alerts.weekly.weeks import HOUR, Days, Week
+from driftbell.collectors.point import Point
+from driftbell.collectors.store import Store
+from driftbell.detectors.decomposition import UnitPrices
+
+DAY = 24 * HOUR
+MAX_INCIDENTS = 2000
+
+
+class Source(Protocol):
+    """What a summary is made from."""
+
+    def points(self, week: Week, recipient: Recipient) -> Iterator[Point]:
+        """The points of the five weeks, none of which straddles a local midnight."""
+        ...
+
+    def facts(self, week: Week) -> Facts:
+        """Markers, incidents, gaps and prices."""
+        ...
+
+
+@dataclass(frozen=True)
+class StoreSource:
+    """The store as a source; ``prices`` in USD per token, ``promised_false_pages`` per workflow and month."""
+
+    store: Store
+    prices: Mapping[str, UnitPrices] = field(default_factory=dict)
+    promised_false_pages: float | None = None
+
+    def points(self, week: Week, recipient: Recipient) -> Iterator[Point]:
+        """See `Source.points`: one workflow after the other, so that few points are held at a time."""
+        days = Days(week)
+        self.store.refresh_all()
+        for workflow in self.store.workflows():
+            if recipient.reads(workflow.name):
+                yield from self._of(workflow.name, days)
+
+    def _of(self, workflow: str, days: Days) -> Iterator[Point]:
+        if days.whole_days:
+            yield from self.store.points(workflow, days.start, days.end, "day")
+        elif days.whole_hours:
+            yield from self.store.points(workflow, days.start, days.end, "hour")
+        else:
+            split = {edge // HOUR * HOUR for edge in days.edges}
+            hours = self.store.points(workflow, min(split), days.end, "hour")
+            yield from (point for point in hours if point.key.minute not in split)
+            for hour in sorted(split):
+                yield from self.store.points(workflow, max(hour, days.start), min(hour + HOUR, days.end), "minute")
+
+    def facts(self, week: Week) -> Facts:
+        """See `Source.facts`."""
+        days = Days(week)
+        incidents = history.listed(self.store.read(), "all", MAX_INCIDENTS, before=week.end)
+        told = [told_of(incident) for incident in incidents]
+        return Facts(
+            markers=self.store.markers(None, week.start, week.end),
+            told=[one for one in told if one.ended_at is None or one.ended_at > days.start],
+            prices=self.prices,
+            promised_false_pages=self.promised_false_pages,
+        )
+
+
+def told_of(incident: Incident) -> Told:
+    """An incident as the summary tells it."""
+    lead = incident.lead
+    return Told(
+        id=incident.id,
+        workflow=incident.workflow,
+        family=incident.family,
+        title=incident.subject,
+        opened_at=incident.opened_at,
+        started_at=incident.started_at,
+        ended_at=None if incident.state != "resolved" else incident.ended_at or incident.resolved_at,
+        severity=incident.severity,
+        extra_usd=incident.extra_usd,
+        cause=lead.cause.text,
+        confidence=lead.cause.confidence,
+        owner=lead.owner,
+        verdict=incident.ack.verdict if incident.ack else None,
+    )
