@@ -31,6 +31,8 @@ RETRIEVAL_DOCUMENTS = "gen_ai.retrieval.documents"  # JSON array of {id, score, 
 EVALUATION_NAME = "gen_ai.evaluation.name"
 EVALUATION_SCORE = "gen_ai.evaluation.score.value"  # 0..1
 EVALUATION_LABEL = "gen_ai.evaluation.score.label"
+INPUT_MESSAGES = "gen_ai.input.messages"  # only for workflows whose content may be captured, redacted
+OUTPUT_MESSAGES = "gen_ai.output.messages"
 USER_ID = "user.id"  # hashed before it is set
 ERROR_TYPE = "error.type"
 
@@ -47,8 +49,12 @@ FORMAT_OK = "driftbell.format_ok"
 FALLBACK = "driftbell.fallback"
 STATUS = "driftbell.status"  # ok | error | timeout | rate_limited | cancelled
 CITATIONS = "driftbell.citations.count"
+TOOL_CALLS = "driftbell.tool_calls.count"
 RETRIEVAL_COUNT = "driftbell.retrieval.count"
 RETRIEVAL_MS = "driftbell.retrieval.duration_ms"
+OUTPUT_LENGTH = "driftbell.output.length"  # characters
+OUTPUT_LANGUAGE = "driftbell.output.language"  # ISO 639-1
+OUTPUT_SKETCH = "driftbell.output.sketch"  # 16 hex digits, see monitor/fingerprint.py
 PRICE_VERSION = "driftbell.cost.price_table_version"
 DROPPED_SPANS = "driftbell.sdk.dropped_spans"
 
@@ -59,6 +65,8 @@ EVALUATION_SPAN = "driftbell.evaluation"
 OUTCOME_SPAN = "driftbell.outcome"
 MANUAL_TASK_SPAN = "driftbell.manual_task"
 MARKER_SPAN = "driftbell.marker"
+ATTEMPT_SPAN = "driftbell.attempt"
+"""A failed try that another try of the same call came after. It is no call: it has neither operation nor workflow."""
 
 CALL_TRACE_ID = "driftbell.call.trace_id"  # hex; a report refers to its call by these two
 CALL_SPAN_ID = "driftbell.call.span_id"

@@ -3,18 +3,21 @@
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
 from driftbell.monitor import attributes as names
-from driftbell.monitor import guard, usage
+from driftbell.monitor import guard
 from driftbell.monitor.privacy import Privacy
-from driftbell.monitor.span import DriftbellSpan, plain
+from driftbell.monitor.running import CallSpan
+from driftbell.monitor.span import plain
+from driftbell.monitor.stream import Tail, follow
 
 MAX_SOURCES: Final = 100
 MAX_TEXT: Final = 200
 
 T = TypeVar("T")
+S = TypeVar("S", bound=Iterable[Any] | AsyncIterable[Any])
 
 
 class Source(NamedTuple):
@@ -41,11 +44,11 @@ class Field(Generic[T]):
         return None if call is None or call._span is None else call._span.attributes.get(self._attribute)
 
     def __set__(self, call: "Call", value: T) -> None:
-        span, privacy = call._span, call._privacy
-        if span is None or privacy is None or value is None:
+        span = call._span
+        if span is None or value is None:
             return
         try:
-            cleaned = self._clean(value, privacy)
+            cleaned = self._clean(value, span.sink.privacy)
         except Exception as error:  # values come from the application and may do anything when they are read
             guard.voice.say("driftbell left out %s: reading it raised %s", self._attribute, type(error).__qualname__)
             return
@@ -102,11 +105,10 @@ class Call:
     Assigning None, or a value that does not fit, changes nothing.
     """
 
-    __slots__ = ("_privacy", "_span")
+    __slots__ = ("_span",)
 
-    def __init__(self, span: DriftbellSpan | None = None, privacy: Privacy | None = None) -> None:
+    def __init__(self, span: CallSpan | None = None) -> None:
         self._span = span
-        self._privacy = privacy
 
     citations = Field[int | Iterable[Any]](names.CITATIONS, _how_many)
     """Cited sources: how many, or the citations themselves, of which only the number is kept."""
@@ -166,7 +168,20 @@ class Call:
     def record(self, response: Any) -> None:
         """Read usage, model and finish reason from a provider's response. Tokens of several responses add up."""
         if self._span is not None:
-            usage.read_into(response, self._span.live_attributes())
+            self._span.read(response)
+
+    def stream(self, chunks: S) -> S:
+        """Read a provider's stream through here, inside the body: ``for chunk in call.stream(chunks): ...``.
+
+        Gives the same chunks, measures the time to the first and reads the usage after the last. Async streams too.
+        """
+        if self._span is None:
+            return chunks
+        try:
+            return follow(chunks, Tail(self._span), ends=False)  # type: ignore[no-any-return]
+        except Exception as error:  # not iterable: the application's own loop is to say so
+            guard.voice.say("driftbell cannot follow a %s: %s", type(chunks).__qualname__, type(error).__qualname__)
+            return chunks
 
     def set_attribute(self, key: str, value: str | bool | int | float) -> None:
         """A custom attribute, under a name of your own."""

@@ -7,8 +7,10 @@ import ssl
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import unquote, urlsplit
+
+from driftbell.monitor.guard import SettingError
 
 RETRYABLE: Final = frozenset({429, 502, 503, 504})
 _MAX_ANSWER: Final = 64 * 1024
@@ -26,6 +28,7 @@ class Target:
     ca_file: str | None = None
     client_cert: str | None = None
     client_key: str | None = None
+    grpc: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +46,23 @@ class Answer:
     reason: str = ""
 
 
+class Sender(Protocol):
+    """What carries a request's bytes to the receiver."""
+
+    def send(self, body: bytes, timeout: float) -> Answer:
+        """Send once, within about ``timeout`` seconds. Never raises for errors of the network or the receiver."""
+
+    def close(self) -> None:
+        """Let go of the connection."""
+
+
 class HttpSender:
-    """Keeps one connection to the target. Used by one thread at a time; `abort` may be called from another."""
+    """Keeps one connection to the target. Used by one thread at a time."""
 
     def __init__(self, target: Target) -> None:
         parts = urlsplit(target.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"the OTLP endpoint must be an http:// or https:// address, not {target.url!r:.100}")
+            raise SettingError("the OTLP endpoint must be an http:// or https:// address")
         self._parts = parts
         self._target = target
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -166,6 +179,7 @@ def target_from_environment(endpoint: str | None = None, headers: Mapping[str, s
         _setting("CERTIFICATE") or None,
         _setting("CLIENT_CERTIFICATE") or None,
         _setting("CLIENT_KEY") or None,
+        endpoint is None and _setting("PROTOCOL").strip().lower() == "grpc",
     )
 
 

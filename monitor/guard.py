@@ -16,6 +16,10 @@ logger = logging.getLogger("driftbell")
 SECONDS_BETWEEN_LINES: Final = 60.0
 
 
+class SettingError(ValueError):
+    """An argument of `configure` that cannot be used. The message says which and why, and quotes no secret."""
+
+
 class Voice:
     """Writes at most one log line per ``SECONDS_BETWEEN_LINES``, and says how many lines it swallowed."""
 
@@ -49,6 +53,11 @@ class Voice:
 voice = Voice()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=voice.after_fork)
+
+
+def refused(error: SettingError) -> None:
+    """Tell of a wrong setting, at once and in its own words. The application starts without being recorded."""
+    logger.error("driftbell is off: %s", error)
 
 
 def strict() -> bool:

@@ -2,118 +2,93 @@
 
 import functools
 import inspect
-from collections.abc import Callable
-from contextvars import Token
-from types import TracebackType
+from collections.abc import Callable, Coroutine
+from types import CoroutineType, TracebackType
 from typing import Any, Final, TypeVar, overload
 
-from opentelemetry import context as otel_context
-from opentelemetry.trace import StatusCode
-
 from driftbell.monitor import attributes as names
-from driftbell.monitor import guard, provider, usage
-from driftbell.monitor import status as failure
-from driftbell.monitor.call import NOT_RECORDED, Call
-from driftbell.monitor.span import Attributes, DriftbellSpan
+from driftbell.monitor import guard, provider, running
+from driftbell.monitor.call import MAX_TEXT, NOT_RECORDED, Call
+from driftbell.monitor.content import Expects
+from driftbell.monitor.running import CallSpan
+from driftbell.monitor.span import Attributes
+from driftbell.monitor.stream import hand_on, is_stream, observe_async_generator, observe_generator
 
 F = TypeVar("F", bound=Callable[..., Any])
 Dimension = str | Callable[..., str | None] | None
 """A fixed value, or a function of the observed function's arguments."""
 
-_CALL_KEY: Final = otel_context.create_key("driftbell-call")
-
-
-class Open:
-    """A call that is running: its span, and the context to return to when it ends."""
-
-    __slots__ = ("call", "span", "token")
-
-    def __init__(self, call: Call, span: DriftbellSpan, token: Token[otel_context.Context]) -> None:
-        self.call = call
-        self.span = span
-        self.token = token
-
-    def finish(self, response: Any = None) -> None:
-        """End a call that returned. Never raises."""
-        try:
-            otel_context.detach(self.token)
-            if response is not None:
-                usage.read_into(response, self.span.live_attributes())
-            self.span.end()
-        except Exception as error:  # the application's return value must reach its caller
-            guard.failed("end a call", error)
-
-    def fail(self, raised: BaseException) -> None:
-        """End a call that raised. Never raises."""
-        try:
-            otel_context.detach(self.token)
-            attributes = self.span.live_attributes()
-            attributes[names.STATUS] = failure.status(raised)
-            attributes[names.ERROR_TYPE] = failure.error_type(raised)
-            self.span.set_status(StatusCode.ERROR)
-            self.span.end()
-        except Exception as error:  # the application's own exception must reach its caller
-            guard.failed("end a call that raised", error)
-
 
 class Observation:
     """What `observe` gives: a decorator, and a context manager for sync and async blocks."""
 
-    def __init__(self, workflow: str | None, fixed: Attributes, computed: dict[str, Callable[..., Any]]) -> None:
-        self._name = workflow or "call"
-        self._fixed = {names.OPERATION: "chat", names.WORKFLOW: self._name, **fixed}
+    def __init__(
+        self,
+        workflow: str | None,
+        fixed: Attributes,
+        computed: dict[str, Callable[..., Any]],
+        expects: Expects | None = None,
+    ) -> None:
+        self._name = (workflow or "call")[:MAX_TEXT]
+        self._fixed = {names.OPERATION: "chat", **fixed, names.WORKFLOW: self._name}
         self._named = workflow is not None
         self._computed = computed
-        self._entered: list[Open | None] = []
+        self._expects = expects
 
     def __call__(self, function: F) -> F:
         """Observe a function. What it returns, raises and looks like stays the same."""
         if isinstance(function, (classmethod, staticmethod)):
             return type(function)(self(function.__func__))
         observation = self if self._named else self._renamed(getattr(function, "__qualname__", "call"))
-        if inspect.iscoroutinefunction(function):
-            wrapper: Any = observation._coroutine(function)
+        wrapper: Any
+        if inspect.isasyncgenfunction(function):
+            wrapper = observe_async_generator(observation.begin, function)
+        elif inspect.isgeneratorfunction(function):
+            wrapper = observe_generator(observation.begin, function)
+        elif inspect.iscoroutinefunction(function):
+            wrapper = observation._coroutine(function)
         else:
             wrapper = observation._plain(function)
         return wrapper  # type: ignore[no-any-return]
 
     def _renamed(self, workflow: str) -> "Observation":
-        fixed = {name: value for name, value in self._fixed.items() if name != names.WORKFLOW}
-        return Observation(workflow, fixed, self._computed)
+        return Observation(workflow, self._fixed, self._computed, self._expects)
 
     def _plain(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        begin = self.begin
+
         @functools.wraps(function)
         def observed(*args: Any, **kwargs: Any) -> Any:
-            running = self.begin(args, kwargs)
-            if running is None:
+            span = begin(args, kwargs)
+            if span is None:
                 return function(*args, **kwargs)
             try:
                 result = function(*args, **kwargs)
             except BaseException as raised:
-                running.fail(raised)
+                span.fail(raised)
                 raise
-            running.finish(result)
-            return result
+            return _returned(span, result)
 
         return observed
 
     def _coroutine(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        begin = self.begin
+
         @functools.wraps(function)
         async def observed(*args: Any, **kwargs: Any) -> Any:
-            running = self.begin(args, kwargs)
-            if running is None:
+            span = begin(args, kwargs)
+            if span is None:
                 return await function(*args, **kwargs)
             try:
                 result = await function(*args, **kwargs)
             except BaseException as raised:
-                running.fail(raised)
+                span.fail(raised)
                 raise
-            running.finish(result)
-            return result
+            return _returned(span, result)
 
         return observed
 
-    def begin(self, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Open | None:
+    def begin(self, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> CallSpan | None:
         """Start a call; None when nothing is recorded. Never raises."""
         try:
             recorder = provider.recorder()
@@ -122,28 +97,26 @@ class Observation:
             attributes = self._fixed.copy()
             if self._computed:
                 _compute(self._computed, attributes, args, kwargs or {})
-            span, context = recorder.begin(self._name, attributes)
-            call = Call(span, recorder.privacy)
-            token = otel_context.attach(otel_context.set_value(_CALL_KEY, call, context))
-            return Open(call, span, token)
+            return running.begin(recorder, self, self._name, attributes, args, kwargs, self._expects)
         except Exception as error:  # an observed function must run, whatever happens here
             guard.failed("start a call", error)
             return None
 
     def __enter__(self) -> Call:
         """Start a call that lasts until the end of the block."""
-        running = self.begin()
-        self._entered.append(running)
-        return NOT_RECORDED if running is None else running.call
+        span = self.begin()
+        return NOT_RECORDED if span is None else Call(span)
 
     def __exit__(self, kind: type[BaseException] | None, raised: BaseException | None, _: TracebackType | None) -> None:
-        running = self._entered.pop() if self._entered else None
-        if running is None:
+        span = running.current_span()
+        while span is not None and span.observation is not self:
+            span = span.outer
+        if span is None:
             return
         if raised is None:
-            running.finish()
+            span.finish()
         else:
-            running.fail(raised)
+            span.fail(raised)
 
     async def __aenter__(self) -> Call:
         """As `__enter__`, for ``async with``."""
@@ -182,20 +155,28 @@ def observe(
     operation: str | None = None,
     prompt_name: str | None = None,
     prompt_version: Dimension = None,
+    expects: Expects | None = None,
 ) -> Observation: ...
-def observe(workflow: Any = None, **dimensions: Any) -> Any:
+def observe(workflow: Any = None, *, expects: Expects | None = None, **dimensions: Any) -> Any:
     """Observe a function, or a ``with`` block, as one LLM call of ``workflow``.
 
     Use it as ``@observe``, ``@observe(workflow="triage")`` or ``with observe("triage") as call:``. Without a name the
     workflow is named after the function. ``segment``, ``risk_tier`` and ``prompt_version`` may be functions of the
     observed function's arguments. ``model``, ``provider`` and ``operation`` fill in what a response does not tell.
+    ``expects`` is the form that an answer is to have, ``"json"`` or a function of its text; it is checked off the call
+    path, and only the verdict leaves the process.
     """
     if workflow is not None and not isinstance(workflow, str):
         return Observation(None, {}, {})(workflow)
-    given = {_DIMENSIONS[name]: value for name, value in dimensions.items() if value is not None}
+    unknown = dimensions.keys() - _DIMENSIONS.keys()
+    if unknown:
+        guard.voice.say("driftbell's observe has no %s: left out", ", ".join(sorted(unknown)))
+    given = {
+        _DIMENSIONS[name]: value for name, value in dimensions.items() if name in _DIMENSIONS and value is not None
+    }
     computed = {name: value for name, value in given.items() if callable(value)}
     fixed = {name: str(value)[:200] for name, value in given.items() if name not in computed}
-    return Observation(workflow, fixed, computed)
+    return Observation(workflow, fixed, computed, expects)
 
 
 _DIMENSIONS: Final = {
@@ -211,6 +192,29 @@ _DIMENSIONS: Final = {
 
 
 def current_call() -> Call:
-    """The observed call that is running here; one that keeps nothing when there is none."""
-    found = otel_context.get_value(_CALL_KEY)
-    return found if isinstance(found, Call) else NOT_RECORDED
+    """The innermost observed call that is running here; one that keeps nothing when there is none."""
+    span = running.current_span()
+    return NOT_RECORDED if span is None else Call(span)
+
+
+def _returned(span: CallSpan, result: Any) -> Any:
+    """End a call that returned, or let it go on with the stream or coroutine that it returned."""
+    try:
+        if is_stream(result):
+            return hand_on(span, result)
+        if type(result) is CoroutineType:
+            span.leave()
+            return _awaited(span, result)
+    except Exception as error:  # the result is a foreign object
+        guard.failed("follow a returned stream", error)
+    span.finish(result)
+    return result
+
+
+async def _awaited(span: CallSpan, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    try:
+        result = await coroutine
+    except BaseException as raised:
+        span.fail(raised)
+        raise
+    return _returned(span, result)

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter, deque
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
@@ -15,8 +15,9 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from driftbell.monitor import attributes as names
 from driftbell.monitor import guard, wire
-from driftbell.monitor.exporter import Answer
-from driftbell.monitor.span import DriftbellSpan
+from driftbell.monitor.exporter import Answer, Sender
+from driftbell.monitor.privacy import Privacy
+from driftbell.monitor.span import DriftbellSpan, Later
 
 QUEUE_FULL: Final = "queue_full"
 REFUSED: Final = "refused"
@@ -57,16 +58,6 @@ def _positive(variable: str, default: float) -> float:
     return given if 0 < given < float("inf") else default
 
 
-class Sender(Protocol):
-    """What carries a request's bytes to the receiver."""
-
-    def send(self, body: bytes, timeout: float) -> Answer:
-        """Send once, within about ``timeout`` seconds."""
-
-    def close(self) -> None:
-        """Let go of the connection."""
-
-
 class Pipeline:
     """A `Sink` that exports by itself. The thread starts with the first span, so a fork before it costs nothing."""
 
@@ -76,14 +67,18 @@ class Pipeline:
         resource: Resource,
         scope: InstrumentationScope,
         limits: Limits,
+        privacy: Privacy,
         max_attributes: int = 128,
         max_length: int = 16384,
+        complete: Later | None = None,
     ) -> None:
         self.resource = resource
         self.scope = scope
         self.limits = limits
+        self.privacy = privacy
         self.max_attributes = max_attributes
         self.max_length = max_length
+        self._complete = complete
         self.dropped: Counter[str] = Counter()
         self._told: Counter[str] = Counter()
         self._sender = sender
@@ -185,7 +180,9 @@ class Pipeline:
         encoded: list[bytes] = []
         for span in batch:
             try:
-                span.finish(loss_attributes(lost) if lost and not encoded else None)
+                span.finish(self._complete)
+                if lost and not encoded:
+                    span.tell(loss_attributes(lost))
                 encoded.append(span.encoded())
             except Exception as error:  # one bad span must not cost its batch
                 self.dropped[UNENCODABLE] += 1

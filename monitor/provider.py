@@ -3,30 +3,45 @@
 import atexit
 import os
 import random
+import re
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Decision, Sampler
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanContext, SpanKind, TraceState
+from opentelemetry.trace import SpanKind, TraceState
 
 from driftbell.monitor import attributes as names
-from driftbell.monitor import guard
-from driftbell.monitor.exporter import HttpSender, Target, target_from_environment
+from driftbell.monitor import guard, pricing
+from driftbell.monitor.exporter import HttpSender, Sender, Target, target_from_environment
 from driftbell.monitor.pipeline import Limits, Pipeline
-from driftbell.monitor.privacy import Privacy
-from driftbell.monitor.span import SAMPLED, Attributes, DriftbellSpan, Sink, current_parent
+from driftbell.monitor.privacy import Privacy, patterns
+from driftbell.monitor.span import SAMPLED, Attributes, DriftbellSpan, Later, Sink
 
 _RANDOM_ID = 0x02
 _ids = random.Random()
 """Our own generator: an application that seeds the global one must not make two processes send the same ids."""
+
+
+def _new_trace_id() -> int:
+    return _ids.getrandbits(128) or 1
+
+
+def _new_span_id() -> int:
+    return _ids.getrandbits(64) or 1
+
+
+S = TypeVar("S", bound=DriftbellSpan)
 
 
 @dataclass(slots=True)
@@ -39,40 +54,42 @@ class Recorder:
     sampler: Sampler | None = None
     processor: SpanProcessor | None = None
     pipeline: Pipeline | None = None
-
-    def begin(self, name: str, attributes: Attributes) -> tuple[DriftbellSpan, otel_context.Context]:
-        """Start a span under the caller's current one, and the context in which the caller's body is to run."""
-        context, parent, _ = current_parent()
-        span = self._start(name, attributes, parent, context)
-        return span, trace.set_span_in_context(span, context)
+    reads_content: bool = False
+    new_trace_id: Callable[[], int] = _new_trace_id
+    new_span_id: Callable[[], int] = _new_span_id
 
     def report(self, name: str, attributes: Attributes, at: int) -> None:
         """Record a span of its own, without parent and length, that tells of the moment ``at`` (epoch nanoseconds)."""
-        self._start(name, attributes, None, otel_context.Context(), at).end(at)
+        self.start(DriftbellSpan, name, attributes, None, otel_context.Context(), at).end(at)
 
-    def _start(
+    def start(
         self,
+        kind: type[S],
         name: str,
         attributes: Attributes,
-        parent: SpanContext | None,
+        parent: object,
         context: otel_context.Context,
-        start: int | None = None,
-    ) -> DriftbellSpan:
+        at: int | None = None,
+    ) -> S:
+        """Start a span of class ``kind`` as a child of ``parent``, the current span of ``context``."""
         state: TraceState | None = None
+        above: trace.Span | None = None
         if parent is None:
-            trace_id = _ids.getrandbits(128) or 1
-            flags = SAMPLED | _RANDOM_ID
+            trace_id, flags = self.new_trace_id(), SAMPLED | _RANDOM_ID
+        elif isinstance(parent, DriftbellSpan):
+            above, trace_id, flags, state = parent, parent.trace_id, parent.flags, parent._state
+        elif isinstance(parent, trace.Span) and (theirs := parent.get_span_context()).is_valid:
+            above, trace_id, flags, state = parent, theirs.trace_id, int(theirs.trace_flags), theirs.trace_state
         else:
-            trace_id, flags, state = parent.trace_id, int(parent.trace_flags), parent.trace_state
+            trace_id, flags = self.new_trace_id(), SAMPLED | _RANDOM_ID
         if self.sampler is not None:
             result = self.sampler.should_sample(context, trace_id, name, SpanKind.INTERNAL, attributes)
             flags = flags | SAMPLED if result.decision is Decision.RECORD_AND_SAMPLE else flags & ~SAMPLED
             state = result.trace_state
-            if result.attributes:
-                attributes.update(result.attributes)
-        span = DriftbellSpan(
-            self.sink, name, trace_id, _ids.getrandbits(64) or 1, flags, parent, attributes, start, state
-        )
+            attributes.update(result.attributes or {})
+        span = kind(self.sink, name, trace_id, self.new_span_id(), flags, above, attributes, at)
+        if state:
+            span._state = state
         if self.processor is not None and flags & SAMPLED:
             self.processor.on_start(span, context)  # type: ignore[arg-type]  # all that a processor may use is there
         return span
@@ -81,8 +98,17 @@ class Recorder:
 class ProviderSink:
     """Hands ended spans to the processors of the application's own provider."""
 
-    def __init__(self, processor: SpanProcessor, resource: Resource, scope: InstrumentationScope) -> None:
+    def __init__(
+        self,
+        processor: SpanProcessor,
+        resource: Resource,
+        scope: InstrumentationScope,
+        privacy: Privacy,
+        complete: Later | None,
+    ) -> None:
         limits = SpanLimits()
+        self.privacy = privacy
+        self._complete = complete
         self.resource = resource
         self.scope = scope
         self.max_attributes = limits.max_span_attributes or 128
@@ -92,7 +118,7 @@ class ProviderSink:
     def ended(self, span: DriftbellSpan) -> None:
         """Finish the span here and now, because processors may expect the end in the thread of the call."""
         try:
-            span.finish()
+            span.finish(self._complete)
             self._processor.on_end(span)
         except Exception as error:  # foreign processors run in the application's call
             guard.failed("hand a span to the application's span processors", error)
@@ -110,7 +136,8 @@ class Settings:
     limits: Limits
     sampler: Sampler | None
     tracer_provider: object | None
-    privacy: Privacy = field(default_factory=Privacy)
+    privacy: Privacy
+    prices: object
 
 
 _lock = threading.Lock()
@@ -136,6 +163,10 @@ def configure(
     tracer_provider: TracerProvider | None = None,
     sampler: Sampler | None = None,
     hash_key: str | bytes | None = None,
+    prices: Mapping[str, Mapping[str, float]] | str | Path | None = None,
+    capture: Collection[str] = (),
+    fingerprint: bool | Collection[str] = False,
+    redact: Iterable[str | re.Pattern[str]] = (),
     exit_seconds: float = 1.5,
 ) -> bool:
     """Start recording; True when calls are recorded from now on. Never raises: a bad argument is logged.
@@ -146,6 +177,13 @@ def configure(
     the usual resource attributes. ``tracer_provider`` sends spans through the processors of the application's own
     provider instead of our exporter. ``sampler`` replaces the sampler; by default a sampled-out parent is honoured.
     ``hash_key`` keys the hashes of user and session ids. ``exit_seconds`` bounds the wait at process exit.
+
+    ``prices`` puts costs on the spans: a table ``{"model": {"input": usd, "output": usd, "cached_input": usd}}`` per
+    million tokens, the path of one as JSON, or ``"genai-prices"`` (extra ``driftbell[prices]``).
+
+    No content leaves the process, except for the workflows named in ``capture``: their texts are sent after redaction
+    of personal data, secrets and the patterns in ``redact``. ``fingerprint`` (True, or workflows) sends length,
+    language, refusal and a sketch of answers instead, from which no text can be read.
 
     A second call with the same arguments changes nothing; with others it replaces the first.
     """
@@ -163,13 +201,23 @@ def configure(
             Limits.from_environment(max(0.0, exit_seconds)),
             sampler,
             tracer_provider,
-            Privacy(hash_key=_key(hash_key, service)),
+            Privacy(
+                _key(hash_key, service),
+                frozenset(capture),
+                frozenset() if isinstance(fingerprint, bool) else frozenset(fingerprint),
+                fingerprint is True,
+                patterns(redact),
+            ),
+            dict(prices) if isinstance(prices, Mapping) else prices,
         )
         with _lock:
             if _active is not None and _active.settings == settings:
                 return True
             before, _active = _active, _build(settings)
         _stop(before, settings.limits.exit)
+    except guard.SettingError as error:
+        guard.refused(error)
+        return False
     except Exception as error:  # a wrong setting must not take the application down with it
         guard.failed("configure itself", error)
     return _active is not None
@@ -212,25 +260,46 @@ def _build(settings: Settings) -> Recorder:
     if settings.tracer_provider is not None:
         return _beside(settings.tracer_provider, scope, settings)
     limits = SpanLimits()
+    prices = pricing.load(settings.prices)
+    reads = settings.privacy.reads_content
     pipeline = Pipeline(
-        HttpSender(settings.target),
+        _sender(settings.target),
         _resource(settings),
         scope,
         settings.limits,
+        settings.privacy,
         limits.max_span_attributes or 128,
         limits.max_span_attribute_length or 16384,
+        None if prices is None else partial(pricing.priced, prices),
     )
-    return Recorder(pipeline, settings, settings.privacy, _sampler(settings.sampler), None, pipeline)
+    return Recorder(pipeline, settings, settings.privacy, _sampler(settings.sampler), None, pipeline, reads)
+
+
+def _sender(target: Target) -> Sender:
+    if not target.grpc:
+        return HttpSender(target)
+    from driftbell.monitor.grpc_exporter import GrpcSender  # gRPC is an extra
+
+    return GrpcSender(target)
 
 
 def _beside(provider: object, scope: InstrumentationScope, settings: Settings) -> Recorder:
     tracer = getattr(provider, "get_tracer", lambda _: None)(names.SCOPE)
     processor, resource = getattr(tracer, "span_processor", None), getattr(tracer, "resource", None)
     if processor is None or not isinstance(resource, Resource):
-        raise TypeError("tracer_provider must be an opentelemetry.sdk.trace.TracerProvider")
-    sink = ProviderSink(processor, resource, scope)
+        raise guard.SettingError("tracer_provider must be an opentelemetry.sdk.trace.TracerProvider")
+    prices = pricing.load(settings.prices)
+    complete = None if prices is None else partial(pricing.priced, prices)
+    sink = ProviderSink(processor, resource, scope, settings.privacy, complete)
     sampler = settings.sampler or getattr(tracer, "sampler", None)
-    return Recorder(sink, settings, settings.privacy, _plain_sampler(sampler), processor)
+    recorder = Recorder(sink, settings, settings.privacy, _plain_sampler(sampler), processor)
+    recorder.reads_content = settings.privacy.reads_content
+    ids = getattr(tracer, "id_generator", None)
+    if isinstance(ids, IdGenerator) and not isinstance(
+        ids, RandomIdGenerator
+    ):  # such as AWS X-Ray's, which mean something
+        recorder.new_trace_id, recorder.new_span_id = ids.generate_trace_id, ids.generate_span_id
+    return recorder
 
 
 def _sampler(given: Sampler | None) -> Sampler | None:

@@ -4,12 +4,11 @@ It is an API ``Span`` (so that spans of any other instrumentation become its chi
 that any span processor and exporter can take it), but it cleans, copies and locks nothing while the call runs.
 """
 
-import time
 from collections.abc import Callable, Mapping, Sequence
+from time import time_ns
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
-from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
@@ -17,6 +16,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
 from driftbell.monitor import wire
+from driftbell.monitor.privacy import Privacy
 
 SAMPLED: Final = 0x01
 _UNSET: Final = Status(StatusCode.UNSET)
@@ -35,6 +35,7 @@ class Sink(Protocol):
     scope: InstrumentationScope
     max_attributes: int
     max_length: int
+    privacy: Privacy
 
     def ended(self, span: "DriftbellSpan") -> None:
         """Take an ended, sampled span. Must not block and must not raise."""
@@ -48,6 +49,12 @@ class DriftbellSpan(trace.Span, ReadableSpan):
     _instrumentation_info = None
     _end_time: int | None = None
     _attributes: Attributes
+    _state: TraceState | None = None
+    _later: list[Later] | None = None
+    _extra_events: list[Event] | None = None
+    _extra_links: list[Link] | None = None
+    _made_context: SpanContext | None = None
+    _dropped_attributes = 0
 
     def __init__(
         self,
@@ -56,10 +63,9 @@ class DriftbellSpan(trace.Span, ReadableSpan):
         trace_id: int,
         span_id: int,
         flags: int,
-        parent: SpanContext | None,
+        parent: trace.Span | None,
         attributes: Attributes,
         start_time: int | None = None,
-        trace_state: TraceState | None = None,
     ) -> None:
         # ReadableSpan's own constructor is skipped on purpose: it would store the same fields at twice the price.
         self.sink = sink
@@ -67,15 +73,9 @@ class DriftbellSpan(trace.Span, ReadableSpan):
         self.trace_id = trace_id
         self.span_id = span_id
         self.flags = flags
-        self._parent = parent
+        self._parent_span = parent
         self._attributes = attributes
-        self._start_time = start_time or time.time_ns()
-        self._state = trace_state
-        self._later: list[Later] | None = None
-        self._extra_events: list[Event] | None = None
-        self._extra_links: list[Link] | None = None
-        self._made_context: SpanContext | None = None
-        self._dropped_attributes = 0
+        self.start_ns = self._start_time = start_time or time_ns()
 
     # --- reading (ReadableSpan)
 
@@ -87,6 +87,11 @@ class DriftbellSpan(trace.Span, ReadableSpan):
             made = SpanContext(self.trace_id, self.span_id, False, TraceFlags(self.flags), state)
             self._made_context = made
         return made
+
+    @property
+    def _parent(self) -> SpanContext | None:  # type: ignore[override]  # made when asked for
+        parent = self._parent_span
+        return None if parent is None else parent.get_span_context()
 
     @property
     def _resource(self) -> Resource:  # type: ignore[override]  # made when asked for
@@ -189,7 +194,7 @@ class DriftbellSpan(trace.Span, ReadableSpan):
 
     def live_attributes(self) -> Attributes:
         """The attributes themselves, for our own readers, which write only plain values; a copy after the end."""
-        return self._attributes if self._end_time is None else dict(self._attributes)
+        return self._attributes if self._end_time is None else self._attributes.copy()
 
     def later(self, work: Later) -> None:
         """Have ``work`` complete the attributes after the end, off the call path."""
@@ -201,17 +206,31 @@ class DriftbellSpan(trace.Span, ReadableSpan):
     def end(self, end_time: int | None = None) -> None:
         """End the span, once, and hand it on if it is sampled."""
         if self._end_time is None:
-            self._end_time = end_time or time.time_ns()
+            self._end_time = end_time or time_ns()
             if self.flags & SAMPLED:
                 self.sink.ended(self)
 
-    def finish(self, extra: Attributes | None = None) -> None:
-        """Run the deferred work, each piece once, and add ``extra``. Called by the sink, before the span is read."""
+    def _stop_clock(self) -> None:
+        """End the span without handing it on; `hand_over` follows."""
+        if self._end_time is None:
+            self._end_time = time_ns()
+
+    def hand_over(self) -> None:
+        """Hand on a span whose clock was stopped."""
+        if self.flags & SAMPLED:
+            self.sink.ended(self)
+
+    def finish(self, complete: Later | None) -> None:
+        """Run the deferred work, each piece once, then ``complete``. Called by the sink, before the span is read."""
         works, self._later = self._later, None
         for work in works or ():
             work(self._attributes)
-        if extra:
-            self._attributes.update(extra)
+        if complete is not None:
+            complete(self._attributes)
+
+    def tell(self, extra: Mapping[str, Any]) -> None:
+        """Add what the sink itself has to say, after the end."""
+        self._attributes.update(extra)
 
     def encoded(self) -> bytes:
         """The OTLP ``Span`` message."""
@@ -246,13 +265,3 @@ _EXACT: Final[tuple[tuple[type, Callable[[Any], Any]], ...]] = (
     (float, float.__float__),
 )
 """How the value of an enumeration or another subclass is read without running its own code."""
-
-
-def current_parent() -> tuple[otel_context.Context, SpanContext | None, trace.Span | None]:
-    """The OpenTelemetry context of the caller and the valid span in it, if any."""
-    context = otel_context.get_current()
-    span = trace.get_current_span(context)
-    if span is trace.INVALID_SPAN:
-        return context, None, None
-    parent = span.get_span_context()
-    return (context, parent, span) if parent.is_valid else (context, None, None)

@@ -1,6 +1,5 @@
 """How a call that raised is told: its status and the class of its exception, never its message."""
 
-import asyncio
 from typing import Any, Final
 
 _LINKS_FOLLOWED: Final = 4
@@ -16,7 +15,7 @@ def error_type(error: BaseException) -> str:
 
 def status(error: BaseException) -> str:
     """``timeout``, ``rate_limited``, ``cancelled`` or ``error``; frameworks that wrap a cause are looked through."""
-    if isinstance(error, (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)):
+    if not isinstance(error, Exception):  # cancelled tasks, closed generators, interrupts
         return "cancelled"
     link: BaseException | None = error
     for _ in range(_LINKS_FOLLOWED):

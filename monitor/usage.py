@@ -1,148 +1,120 @@
 """Tokens, model, finish reason and the like, read out of a provider's response by its shape.
 
-No provider library is imported. A response may be an object of the provider's client, or the same thing as a dict.
-What cannot be read stays None: missing is not zero.
+No provider library is imported. Shapes are told apart by the fields they have, so a client that we have never seen but
+that speaks a known dialect is read as well. Token counts are normalised to the OpenTelemetry meaning: input includes
+cached and cache-writing tokens, output includes reasoning tokens. What a response did not tell is absent, never 0.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any, Final
 
 from driftbell.monitor import attributes as names
-from driftbell.monitor import guard
-from driftbell.monitor.span import Attributes
+from driftbell.monitor import framework_shapes, guard, openai_shapes, vendor_shapes
+from driftbell.monitor.reading import Reader, Reading
 
-_MAX_TOKENS: Final = 1 << 40
-_MAX_TEXT: Final = 200
+_MAX_KNOWN: Final = 1000
+_MAX_LOOKED_INTO: Final = 4
+_ADDING: Final = (
+    names.INPUT_TOKENS,
+    names.OUTPUT_TOKENS,
+    names.CACHE_READ_TOKENS,
+    names.CACHE_WRITE_TOKENS,
+    names.REASONING_TOKENS,
+    names.COST_AMOUNT,
+)
+
+READERS: Final[tuple[Reader, ...]] = (
+    framework_shapes.litellm,
+    openai_shapes.chat_completion,
+    openai_shapes.openai_response,
+    vendor_shapes.anthropic,
+    framework_shapes.langchain,
+    vendor_shapes.gemini,
+    vendor_shapes.bedrock,
+    openai_shapes.embeddings,
+    vendor_shapes.cohere,
+    framework_shapes.wrapped_chunk,
+    framework_shapes.pydantic_ai,
+)
+"""In the order in which they are tried. Each takes only its own shape, so the order decides speed, not meaning."""
+
+_known: dict[type, Reader] = {}
+"""The reader that last made sense of a response of this type: most applications see one or two types."""
 
 
-@dataclass(slots=True)
-class Reading:
-    """What a response told; ``None`` where it told nothing.
+def read(response: Any) -> Reading:
+    """What ``response`` tells; empty when it has no shape that we know. May raise what the response raises."""
+    kind = type(response)
+    known = _known.get(kind)
+    if known is not None:
+        reading = known(response)
+        if reading:
+            return reading
+    elif response is None or kind in _NOT_RESPONSES:
+        return {}
+    for reader in READERS:
+        reading = reader(response)
+        if reading:
+            if len(_known) < _MAX_KNOWN:
+                _known[kind] = reader
+            return reading
+    return _inside(response)
 
-    ``input_tokens`` includes cached and cache-writing tokens, ``output_tokens`` includes reasoning tokens.
+
+_NOT_RESPONSES: Final = frozenset((str, bytes, int, float, bool))
+
+
+def _inside(response: Any) -> Reading:
+    """A response that is carried in a tuple, or beside its parsed form under ``raw``."""
+    if type(response) is tuple:
+        for item in response[:_MAX_LOOKED_INTO]:
+            if type(item) is not tuple and (reading := read(item)):
+                return reading
+        return {}
+    raw = response.get("raw") if type(response) is dict else getattr(response, "raw", None)
+    if raw is None or raw is response or type(raw) is tuple:
+        return {}
+    for reader in READERS:
+        if reading := reader(raw):
+            return reading
+    return {}
+
+
+def read_stream(chunks: Iterable[Any]) -> Reading:
+    """What the kept chunks of a stream tell together.
+
+    Providers send running totals, so the largest count and the last text win; the id and the model come first.
     """
-
-    operation: str | None = None
-    provider: str | None = None
-    model: str | None = None
-    response_id: str | None = None
-    finish_reason: str | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    reasoning_tokens: int | None = None
-    refused: bool | None = None
-    tool_calls: int | None = None
-    citations: int | None = None
-    cost_usd: float | None = None
+    merged: Reading = {}
+    for chunk in chunks:
+        for name, value in read(chunk).items():
+            if name not in merged:
+                merged[name] = value
+            elif name in _ADDING:
+                merged[name] = max(merged[name], value)
+            elif name not in _FIRST_WINS:
+                merged[name] = value
+    return merged
 
 
-def field(thing: Any, name: str) -> Any:
-    """``thing.name`` or ``thing["name"]``; None when it is not there."""
-    if isinstance(thing, Mapping):
-        return thing.get(name)
-    return getattr(thing, name, None)
+_FIRST_WINS: Final = frozenset((names.RESPONSE_ID, names.RESPONSE_MODEL, names.PROVIDER, names.OPERATION))
 
 
-def count(thing: Any, name: str) -> int | None:
-    """A token count; None for anything that is not a non-negative whole number."""
-    value = field(thing, name)
-    if type(value) is int and 0 <= value < _MAX_TOKENS:
-        return value
-    return int(value) if type(value) is float and 0 <= value < _MAX_TOKENS and value.is_integer() else None
+def add(reading: Reading, attributes: dict[str, Any]) -> None:
+    """Put a reading on a call. Tokens and cost of several responses of one call add up."""
+    if names.INPUT_TOKENS in attributes or names.OUTPUT_TOKENS in attributes:
+        for name in _ADDING:
+            if name in reading and name in attributes:
+                reading[name] += attributes[name]
+    attributes.update(reading)
 
 
-def text(thing: Any, name: str) -> str | None:
-    """A short text; None when there is none."""
-    value = field(thing, name)
-    return value[:_MAX_TEXT] if isinstance(value, str) and value else None
-
-
-def read(response: Any) -> Reading | None:
-    """What ``response`` tells, or None when it has no shape that we know."""
-    if field(response, "choices") is not None:
-        return _chat_completion(response)
-    if field(response, "stop_reason") is not None:
-        return _anthropic(response)
-    return None
-
-
-def _chat_completion(response: Any) -> Reading:
-    usage, first = field(response, "usage"), _first(field(response, "choices"))
-    message = field(first, "message")
-    finish = text(first, "finish_reason")
-    calls = field(message, "tool_calls")
-    return Reading(
-        operation="chat",
-        model=text(response, "model"),
-        response_id=text(response, "id"),
-        finish_reason=finish,
-        input_tokens=count(usage, "prompt_tokens"),
-        output_tokens=count(usage, "completion_tokens"),
-        cached_tokens=count(field(usage, "prompt_tokens_details"), "cached_tokens"),
-        reasoning_tokens=count(field(usage, "completion_tokens_details"), "reasoning_tokens"),
-        refused=True if text(message, "refusal") or finish == "content_filter" else None,
-        tool_calls=len(calls) if isinstance(calls, list) else None,
-    )
-
-
-def _anthropic(response: Any) -> Reading:
-    usage = field(response, "usage")
-    fresh = count(usage, "input_tokens")
-    read_back, written = count(usage, "cache_read_input_tokens"), count(usage, "cache_creation_input_tokens")
-    stop = text(response, "stop_reason")
-    return Reading(
-        operation="chat",
-        provider="anthropic",
-        model=text(response, "model"),
-        response_id=text(response, "id"),
-        finish_reason=stop,
-        input_tokens=None if fresh is None else fresh + (read_back or 0) + (written or 0),
-        output_tokens=count(usage, "output_tokens"),
-        cached_tokens=read_back,
-        cache_write_tokens=written,
-        refused=True if stop == "refusal" else None,
-    )
-
-
-def _first(items: Any) -> Any:
-    return items[0] if isinstance(items, (list, tuple)) and items else None
-
-
-def write(reading: Reading, attributes: Attributes) -> None:
-    """Put what a reading knows under its attribute names. Tokens of several responses of one call add up."""
-    for name, value in (
-        (names.PROVIDER, reading.provider),
-        (names.RESPONSE_MODEL, reading.model),
-        (names.RESPONSE_ID, reading.response_id),
-        (names.REFUSED, reading.refused),
-        (names.CITATIONS, reading.citations),
-    ):
-        if value is not None:
-            attributes[name] = value
-    if reading.operation is not None:
-        attributes[names.OPERATION] = reading.operation
-    if reading.finish_reason is not None:
-        attributes[names.FINISH_REASONS] = (reading.finish_reason,)
-    for name, tokens in (
-        (names.INPUT_TOKENS, reading.input_tokens),
-        (names.OUTPUT_TOKENS, reading.output_tokens),
-        (names.CACHE_READ_TOKENS, reading.cached_tokens),
-        (names.CACHE_WRITE_TOKENS, reading.cache_write_tokens),
-        (names.REASONING_TOKENS, reading.reasoning_tokens),
-    ):
-        if tokens is not None:
-            attributes[name] = attributes.get(name, 0) + tokens
-
-
-def read_into(response: Any, attributes: Attributes) -> None:
-    """`read` and `write` in one. Never raises: a response is a foreign object and may do anything when read."""
+def read_into(response: Any, attributes: dict[str, Any]) -> None:
+    """`read` and `add`. Never raises: a response is a foreign object and may do anything when it is read."""
     try:
         reading = read(response)
     except Exception as error:
         guard.voice.say("driftbell could not read a %s: %s", type(response).__qualname__, type(error).__qualname__)
         return
-    if reading is not None:
-        write(reading, attributes)
+    if reading:
+        add(reading, attributes)

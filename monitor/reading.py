@@ -1,0 +1,109 @@
+"""Reading fields of client objects and dicts alike, and putting on a reading only what is believable."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from driftbell.monitor import attributes as names
+from driftbell.monitor.vendor import of_model, of_module
+
+Reading = dict[str, Any]
+"""What a response told: attribute name to value. What it did not tell is absent."""
+Reader = Callable[[Any], Reading]
+"""Reads one shape; empty for a response of another shape."""
+
+_MAX_TOKENS: Final = 1 << 40
+_MAX_TEXT: Final = 200
+
+
+def getter(thing: Any) -> Callable[[Any, str, Any], Any]:
+    """How to read a field of ``thing``: by key for a dict, by attribute for anything else."""
+    return dict.get if isinstance(thing, dict) else getattr
+
+
+def field(thing: Any, name: str) -> Any:
+    """A field of an object or a dict; None when it is not there."""
+    return dict.get(thing, name) if isinstance(thing, dict) else getattr(thing, name, None)
+
+
+def extra(thing: Any, name: str) -> Any:
+    """A field that most classes lack: asking a pydantic object for one by attribute costs more than all the rest."""
+    if isinstance(thing, dict):
+        return dict.get(thing, name)
+    for place in ("__dict__", "__pydantic_extra__"):
+        fields = getattr(thing, place, None)
+        if type(fields) is dict and name in fields:
+            return fields[name]
+    return None
+
+
+def count(value: Any) -> int | None:
+    """A token count; None for anything that is not a whole number of a believable size."""
+    if type(value) is int:
+        return value if 0 <= value < _MAX_TOKENS else None
+    if type(value) is float and 0 <= value < _MAX_TOKENS and value.is_integer():
+        return int(value)
+    return None
+
+
+def put_text(reading: Reading, name: str, value: Any) -> None:
+    """A short text, if it is one."""
+    if type(value) is str and value:
+        reading[name] = value if len(value) <= _MAX_TEXT else value[:_MAX_TEXT]
+
+
+def put_count(reading: Reading, name: str, value: Any) -> None:
+    """A token count, if it is one."""
+    if value is not None and (tokens := count(value)) is not None:
+        reading[name] = tokens
+
+
+def put_finish(reading: Reading, value: Any) -> None:
+    """The finish reason; enumerations (Google) are read by their name."""
+    if value is None:
+        return
+    if not isinstance(value, str):
+        value = getattr(value, "name", None)
+    elif type(value) is not str:
+        value = getattr(value, "value", None)
+    if type(value) is str and value:
+        reading[names.FINISH_REASONS] = (value[:_MAX_TEXT],)
+        if value.lower() in _REFUSING:
+            reading[names.REFUSED] = True
+
+
+_REFUSING: Final = frozenset(
+    (
+        "refusal",
+        "content_filter",
+        "content_filtered",
+        "guardrail_intervened",
+        "safety",
+        "prohibited_content",
+        "blocklist",
+        "spii",
+        "error_toxic",
+    )
+)
+"""Finish reasons that say that the model, or the provider for it, declined to answer."""
+
+
+def put_provider(reading: Reading, response: Any) -> None:
+    """Who answered: told by the client library, else by the name of the model."""
+    module = type(response).__module__
+    provider = of_module(module) or of_model(reading.get(names.RESPONSE_MODEL))
+    if provider is None and module.startswith("openai."):
+        provider = "openai"
+    if provider is not None:
+        reading[names.PROVIDER] = provider
+
+
+def put_total(reading: Reading, fresh: Any, cached: Any, written: Any) -> None:
+    """Input tokens of providers that count cached tokens apart."""
+    new = count(fresh)
+    if new is None:
+        return
+    put_count(reading, names.CACHE_READ_TOKENS, cached)
+    put_count(reading, names.CACHE_WRITE_TOKENS, written)
+    reading[names.INPUT_TOKENS] = (
+        new + reading.get(names.CACHE_READ_TOKENS, 0) + reading.get(names.CACHE_WRITE_TOKENS, 0)
+    )
