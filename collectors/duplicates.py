@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
 from driftbell.collectors.logical import Logical
+from driftbell.collectors.part import Part
 
 _ID_SLACK_S = 1.0
 _CONTAINED_SLACK_S = 0.05
@@ -43,14 +44,34 @@ def _join(
 
 
 def _same_response(one: Logical, other: Logical) -> bool:
-    """The same response id at the same time, told by different instrumentation.
+    """The same response id at the same time in one process, told by different instrumentation.
 
-    Equal instrumentation under equal names is a replay or a test double with a fixed id, not a second view.
+    Equal instrumentation under equal names is a replay or a test double with a fixed id, not a second view. Two
+    SDKs in one process may give it two identities: then one view has to enclose the other and no count may differ.
     """
     if one.family != other.family or _voices(one) & _voices(other):
         return False
-    (start, end), (other_start, other_end) = one.span(), other.span()
-    return start <= other_end + _ID_SLACK_S and other_start <= end + _ID_SLACK_S
+    if one.leaf.service == other.leaf.service:
+        (start, end), (other_start, other_end) = one.span(), other.span()
+        return start <= other_end + _ID_SLACK_S and other_start <= end + _ID_SLACK_S
+    return _same_name(one.leaf, other.leaf) and _inside(one, other) and _no_contradiction(one.leaf, other.leaf)
+
+
+def _same_name(one: Part, other: Part) -> bool:
+    names = {str(part.facts.get("service_name", "unknown_service")) for part in (one, other)}
+    return len(names) == 1 or any(name.startswith("unknown_service") for name in names)
+
+
+def _no_contradiction(one: Part, other: Part) -> bool:
+    return all(
+        one.facts.get(name, other.facts.get(name)) == other.facts.get(name, one.facts.get(name))
+        for name in ("input_tokens", "output_tokens")
+    )
+
+
+def _inside(inner: Logical, outer: Logical) -> bool:
+    (start, end), (outer_start, outer_end) = inner.span(), outer.span()
+    return outer_start - _CONTAINED_SLACK_S <= start and end <= outer_end + _CONTAINED_SLACK_S
 
 
 def _voices(call: Logical) -> set[tuple[str, str]]:
@@ -74,8 +95,7 @@ def _same_usage(one: Logical, other: Logical) -> bool:
     mine = {part.facts.get(name) for part in one.parts() for name in ("request_model", "response_model")}
     if not (models & mine) - {None}:
         return False
-    (start, end), (other_start, other_end) = one.span(), other.span()
-    return other_start - _CONTAINED_SLACK_S <= start and end <= other_end + _CONTAINED_SLACK_S
+    return _inside(one, other)
 
 
 def _different_makes(one: set[str], other: set[str]) -> bool:
