@@ -57,7 +57,7 @@ def decide(incident: Incident, now: float, muted: str | None, times: Lifecycle) 
         return _opening(incident, known is not None)
     if incident.state == "unknown":
         return _cannot_tell(known, now)
-    if known.state == "unknown":
+    if known.state == "unknown" and incident.clearing_since is None:
         return Announcement("updated", "data_back")
     return _update(incident, known, now, times)
 

@@ -37,6 +37,6 @@ def apply(tx: Database, findings: Iterable[Finding], now: float, config: AlertSe
 
 
 def _cause_first(finding: Finding) -> tuple[float, bool, int, bool, float]:
-    rank = phrase(finding.metric, finding.family).rank
+    rank = phrase(finding).rank
     unsure = finding.cause.confidence != "likely"
     return (finding.ts, unsure, rank, finding.segment is not None, -finding.log_evidence)

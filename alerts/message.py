@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import TypeAdapter
 
 from driftbell.alerts.announce import Transition
-from driftbell.alerts.phrases import METRICS, phrase
+from driftbell.alerts.phrases import METRICS, named, phrase
 from driftbell.alerts.plain import plain, shorten
 from driftbell.alerts.record import Incident, series_key
 from driftbell.alerts.settings import AlertSettings
@@ -22,9 +22,10 @@ MAX_LISTED = 8
 class Message:
     """What one event of one incident says. All texts are plain, one line and bounded; times are epoch seconds.
 
-    ``event_id`` is ``{incident_id}.{seq}`` and stays the same over every attempt and channel. ``others`` says of the
-    other series that they moved too, ready to read. ``usual`` and ``observed`` are written with their unit.
-    ``back_to`` is the level at the end and ``ended_with`` the purposeful change that came just before it.
+    ``event_id`` is ``{incident_id}.{seq}`` and stays the same over every attempt and channel. ``noun`` is what the
+    metric of the title is called; ``usual`` and ``observed`` are written with their unit. ``others`` says of the other
+    series that they moved too, ready to read. ``back_to`` is the level at the end and ``ended_with`` the purposeful
+    change that came just before it.
     """
 
     event_id: str
@@ -37,6 +38,7 @@ class Message:
     family: str
     workflow: str
     metric: str
+    noun: str
     title: str
     subject: str
     at: float
@@ -58,6 +60,7 @@ class Message:
     calls_per_hour: float | None = None
     cause: str = ""
     confidence: str = "unknown"
+    cause_share: float | None = None
     cause_keys: dict[str, str] | None = None
     evidence: tuple[str, ...] = ()
     ruled_out: tuple[str, ...] = ()
@@ -103,7 +106,7 @@ def title(workflow: str, finding: Finding) -> str:
 
     What does not fit goes in this order: money, from and to, the end of the workflow's name.
     """
-    words = phrase(finding.metric, finding.family).words(finding.direction)
+    words = phrase(finding).words(finding.direction)
     moved = _moved(finding)
     head = f"{words} {moved}".rstrip()
     span = _span(finding)
@@ -151,6 +154,7 @@ def build(incident: Incident, transition: Transition, reason: str, now: float, s
         family=incident.family,
         workflow=plain(incident.workflow),
         metric=plain(lead.metric),
+        noun=phrase(head).noun,
         title=title(incident.workflow, head),
         subject=incident.subject,
         at=now,
@@ -172,6 +176,7 @@ def build(incident: Incident, transition: Transition, reason: str, now: float, s
         calls_per_hour=head.calls_per_hour,
         cause=plain(cause.text, 240),
         confidence=cause.confidence,
+        cause_share=cause.share,
         cause_keys={plain(k, 40): plain(v, 80) for k, v in cause.keys.items()},
         evidence=tuple(plain(e, 160) for e in cause.evidence),
         ruled_out=tuple(plain(r, 60) for r in cause.ruled_out),
@@ -207,8 +212,8 @@ def _back_to(incident: Incident, head: Finding) -> str | None:
 
 def _ended_with(incident: Incident) -> str | None:
     """What was changed on purpose just before the end, as the clearing findings know it."""
-    markers = (m.end.cause.marker for m in incident.members.values() if m.end is not None)
-    return next((plain(marker) for marker in markers if marker), None)
+    ends = (member.end.cause for member in incident.members.values() if member.end is not None)
+    return next((plain(c.marker) for c in ends if c.marker and (c.marker_at or 0.0) > incident.started_at), None)
 
 
 def _others(incident: Incident, head: Finding) -> tuple[str, ...]:
@@ -217,10 +222,10 @@ def _others(incident: Incident, head: Finding) -> tuple[str, ...]:
     for member in incident.members.values():
         f = member.finding
         if f.metric != head.metric and f.metric not in lines:
-            lines[f.metric] = f"{phrase(f.metric, f.family).words(f.direction)} {_moved(f)}{_span(f)}".rstrip()
+            lines[f.metric] = f"{phrase(f).words(f.direction)} {_moved(f)}{_span(f)}".rstrip()
     for metric in head.related:
         if metric != head.metric and metric not in lines:
-            lines[metric] = f"{phrase(metric, '').noun} moved too"
+            lines[metric] = f"{named(metric).noun} moved too"
     return tuple(plain(line, 120) for line in list(lines.values())[:MAX_LISTED])
 
 
@@ -232,21 +237,29 @@ def _users(incident: Incident) -> str:
     related = [metric for metric in incident.lead.related if metric in METRICS and not METRICS[metric].is_money]
     if not noticed and not related:
         return "no effect seen: quality, reliability and use are as usual"
-    calls = max((f.calls_per_hour or 0.0 for f in noticed.values()), default=0.0)
-    return f"about {calls:,.0f} calls an hour are affected" if calls >= 1 else ""
+    return max((_affected(f) for f in noticed.values()), default=(0.0, ""))[1]
+
+
+def _affected(finding: Finding) -> tuple[float, str]:
+    """How many calls an hour it touches: of a share those beyond the usual, else all of them."""
+    calls = finding.calls_per_hour or 0.0
+    if finding.unit == "share" and finding.observed is not None and finding.usual is not None:
+        more = calls * abs(finding.observed - finding.usual)
+        return (more, f"about {more:,.0f} calls an hour beyond the usual") if more >= 1 else (0.0, "")
+    return (calls, f"it touches about {calls:,.0f} calls an hour") if calls >= 1 else (0.0, "")
 
 
 def _action(lead: Finding) -> str:
     """The first thing to do: what the cause asks for, else what the metric asks for."""
     keys = lead.cause.keys
-    sure = lead.cause.confidence == "likely"
+    sure = lead.cause.confidence == "likely" and lead.family != "instrument"
     if sure and "prompt_version" in keys:
         return f"go back to the prompt before {plain(keys['prompt_version'], 40)}"
     if sure and "model" in keys:
         return f"go back to the model before {plain(keys['model'], 60)}"
     if sure and "user_id" in keys:
         return f"limit or stop user {plain(keys['user_id'], 40)}, then ask what is looping"
-    return phrase(lead.metric, lead.family).action
+    return phrase(lead).action
 
 
 def _runbook(incident: Incident, settings: AlertSettings) -> str | None:

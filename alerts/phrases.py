@@ -6,6 +6,8 @@ causes before effects (lower explains higher): of metrics that move together the
 
 from dataclasses import dataclass
 
+from driftbell.detectors.finding import Finding
+
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
@@ -58,14 +60,33 @@ METRICS: dict[str, Phrase] = {
 }
 """Metrics of the contract, and the two that alerts raises about itself."""
 
-STOPPED = Phrase("calls", 0, "check the application, its exporter and the network between", "are back", "stopped")
-"""The ``silent`` family: expected traffic that does not come."""
+SPECIAL: dict[str, Phrase] = {
+    "silent/calls": Phrase("calls", 0, "check the application, its exporter and the network", "are back", "stopped"),
+    "instrument/input_tokens": Phrase("calls without token usage", 90, "check what the instrumentation still sends"),
+    "instrument/cost_per_call": Phrase("calls without a price", 90, "add the price of the model to the configuration"),
+    "quality/output_tokens": Phrase("answers that were cut off", 31, "check the output limit and the prompt"),
+    "n_sources/share/up": Phrase("answers without a document", 14, "check the search index and its last rebuild"),
+    "citations/share/up": Phrase("answers without a cited source", 17, "check the prompt part that asks for citations"),
+    "format_ok/share/up": Phrase("answers in a broken format", 31, "check the prompt and the model version"),
+    "feedback/share/up": Phrase("bad user feedback", 44, "read the latest negative feedback"),
+    "ai_share/share/up": Phrase("work done without the AI", 40, "ask the team that uses it what got in the way"),
+    "retries/share/up": Phrase("calls that had to be retried", 12, "cap the retries until the cause is known"),
+    "latency_ms/share/up": Phrase("slow calls", 52, "check the provider, token counts and retries"),
+}  # fmt: skip
+"""Where the same metric means something else: by family, or by unit and direction."""
 
 
-def phrase(metric: str, family: str) -> Phrase:
-    """The words for ``metric``; a metric without a line is called by its own name and ranks last."""
-    if family == "silent" and metric == "calls":
-        return STOPPED
+def phrase(finding: Finding) -> Phrase:
+    """The words for the series of ``finding``; a metric without a line is called by its own name and ranks last."""
+    way = "up" if finding.direction > 0 else "down"
+    for key in (f"{finding.family}/{finding.metric}", f"{finding.metric}/{finding.unit}/{way}"):
+        if key in SPECIAL:
+            return SPECIAL[key]
+    return named(finding.metric)
+
+
+def named(metric: str) -> Phrase:
+    """The words for a metric of which nothing but the name is known."""
     if metric in METRICS:
         return METRICS[metric]
     group, _, rest = metric.partition(".")

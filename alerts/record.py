@@ -21,7 +21,7 @@ MAX_SEGMENTS = 50
 
 def series_key(finding: Finding) -> str:
     """The identity of a finding's series as text."""
-    return json.dumps(finding.series, separators=(",", ":"))
+    return json.dumps([finding.family, finding.measure, finding.unit, *finding.series], separators=(",", ":"))
 
 
 @dataclass(slots=True)
@@ -108,8 +108,9 @@ class Incident:
         lead = self.lead
         if lead.family == "cost" and lead.metric != "calls":
             for member in self.members.values():
-                if member.finding.metric == "cost_per_call" and member.finding.segment == lead.segment:
-                    return member.finding
+                f = member.finding
+                if (f.family, f.metric, f.segment) == ("cost", "cost_per_call", lead.segment):
+                    return f
         return lead
 
     @property
@@ -134,7 +135,7 @@ def leading(findings: list[Finding], family: str) -> Finding:
         key=lambda f: (
             f.family != family,
             f.cause.confidence != "likely",
-            phrase(f.metric, f.family).rank,
+            phrase(f).rank,
             f.segment is not None,
             -f.log_evidence,
             f.started_at,

@@ -7,9 +7,8 @@ import css_inline
 import jinja2
 
 from driftbell.alerts.message import Message
-from driftbell.alerts.phrases import phrase
 from driftbell.alerts.plain import shorten
-from driftbell.alerts.wording import SEVERITY_WORDS, duration, moment, money
+from driftbell.alerts.wording import SEVERITY_WORDS, duration, moment, money, percent
 
 HEADLINE_LENGTH = 100
 MAX_HTML = 80_000
@@ -62,10 +61,9 @@ def _headline(message: Message, zone: str) -> str:
 
 
 def _ending(message: Message) -> str:
-    noun = phrase(message.metric, message.family).noun
     if message.closed_by:
-        return f"{noun}: closed by {shorten(message.closed_by, 20)}"
-    return f"{noun} back to {message.back_to}" if message.back_to else f"{noun} back to usual"
+        return f"{message.noun}: closed by {shorten(message.closed_by, 20)}"
+    return f"{message.noun} back to {message.back_to or 'usual'}"
 
 
 def rows(message: Message, zone: str) -> list[Row]:
@@ -88,7 +86,7 @@ def _open_rows(message: Message, zone: str) -> list[Row]:
         Row("News", _news(message)),
         Row("Since", _since(message, zone)),
         Row("Where", where(message)),
-        Row(_CAUSE_LABEL[message.confidence], cause(message, zone)),
+        *_why(message, zone),
         Row("Ruled out", ", ".join(message.ruled_out)),
         Row("Also", "; ".join(message.others)),
         Row("Users", message.users),
@@ -100,14 +98,14 @@ def _open_rows(message: Message, zone: str) -> list[Row]:
 def _end_rows(message: Message, zone: str) -> list[Row]:
     ended = message.ended_at or message.at
     after = f", after {message.ended_with}" if message.ended_with else ""
-    lasted = f"{moment(message.started_at, zone)} to {moment(ended, zone)} ({duration(ended - message.started_at)})"
+    lasted = f"{moment(message.started_at, zone)} to {moment(ended, zone)}, {duration(ended - message.started_at)}"
     return [
         Row("Was", message.title),
         Row("Lasted", f"{lasted}{after}"),
         Row("Cost", f"{money(message.extra_usd)} more than usual in all" if message.extra_usd else ""),
         Row("Now", _now_at(message)),
         Row("Where", where(message)),
-        Row("Cause", message.cause),
+        Row("Cause", _cause(message)),
         Row("Closed", _closed(message)),
     ]
 
@@ -119,7 +117,7 @@ def _unknown_rows(message: Message, zone: str) -> list[Row]:
         Row("No data", f"since {moment(since, zone)}: neither better nor worse can be told, so it stays open"),
         Row("Cost", f"{money(message.extra_usd)} more than usual until then" if message.extra_usd else ""),
         Row("Where", where(message)),
-        Row(_CAUSE_LABEL[message.confidence], cause(message, zone)),
+        *_why(message, zone),
         Row("Do now", "check that calls still arrive: the application, its exporter, the network between"),
     ]
 
@@ -143,29 +141,47 @@ def _news(message: Message) -> str:
 
 
 def _since(message: Message, zone: str) -> str:
-    start = f"{moment(message.started_at, zone)} ({duration(message.at - message.started_at)})"
-    seen = f", {message.sample_n:,} {'call' if message.sample_n == 1 else 'calls'}" if message.sample_n else ""
+    start = f"{moment(message.started_at, zone)}, for {duration(message.at - message.started_at)}"
+    seen = f"; {message.sample_n:,} {'call' if message.sample_n == 1 else 'calls'}" if message.sample_n else ""
     return f"{start}{seen}" + (f". Usual for this hour: {message.usual}" if message.usual else "")
 
 
 def where(message: Message) -> str:
     """The segments that show it."""
+    if message.family == "instrument":
+        return ""
     tier = f", risk tier {message.risk_tier}" if message.risk_tier else ""
     if message.segment:
-        others = [s for s in message.segments if s != message.segment]
-        return f"segment {message.segment}" + (f" and {', '.join(others)}" if others else " only") + tier
-    named = f"; clearest in {', '.join(message.segments)}" if message.segments else ""
-    return f"the whole workflow{named}{tier}" if message.family != "instrument" else ""
+        named = [message.segment, *(s for s in message.segments if s != message.segment)]
+        return (f"segments {', '.join(named)}" if len(named) > 1 else f"segment {named[0]} only") + tier
+    clearest = f"; clearest in {', '.join(message.segments)}" if message.segments else ""
+    return f"the whole workflow{tier}{clearest}"
 
 
-def cause(message: Message, zone: str) -> str:
-    """The cause in words, with what was changed when, and the evidence."""
-    marked = ""
+def _why(message: Message, zone: str) -> list[Row]:
+    """The cause in words, what was changed when, the evidence, and how sure that makes it."""
+    changed = ""
     if message.marker and message.marker_at is not None:
-        marked = f"{message.marker} at {moment(message.marker_at, zone)}."
-    ended = message.cause if message.cause.endswith((".", "!", "?")) else f"{message.cause}."
-    evidence = "; ".join(message.evidence)
-    return " ".join(part for part in (ended, marked, f"Evidence: {evidence}." if evidence else "") if part)
+        before = message.started_at - message.marker_at
+        gap = f", {duration(before)} before" if before >= 0 else f", {duration(-before)} after it began"
+        changed = f"{message.marker}: {moment(message.marker_at, zone)}{gap}"
+    return [
+        Row(_CAUSE_LABEL[message.confidence], _cause(message)),
+        Row("Changed", changed),
+        Row("Evidence", "; ".join(message.evidence)),
+        Row("How sure", _how_sure(message)),
+    ]
+
+
+def _cause(message: Message) -> str:
+    return "not found" if message.cause.rstrip(".").lower() == "cause not found" else message.cause
+
+
+def _how_sure(message: Message) -> str:
+    part = f" explains {percent(message.cause_share)} of the change" if message.cause_share is not None else ""
+    if message.confidence == "likely":
+        return f"likely: it came first and{part}" if part else "likely: it came first"
+    return f"possible, not proven: it{part}" if message.confidence == "possible" and part else ""
 
 
 def _do_now(message: Message) -> str:

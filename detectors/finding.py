@@ -71,6 +71,9 @@ class Finding:
     """What the change costs per hour at present traffic; None when it has no price."""
     calls_per_hour: float | None = None
     owner: str | None = None
+    measure: str = ""
+    """Which measure of the metric, where several are watched: the price of a token and the cost of a call are both
+    ``cost_per_call``. Part of what tells two series apart; a finding that clears must carry it too."""
     id: str = ""
     """Set by the evaluation cycle: unique and the same on every replay."""
 
