@@ -95,8 +95,9 @@ class Pipeline:
         self._thread: threading.Thread | None = None
         self._deadline: float | None = None
 
-    def after_fork(self) -> None:
+    def after_fork(self, resource: Resource) -> None:
         """In the child: the parent sends what was waiting, and its thread and connection do not exist here."""
+        self.resource = resource
         self._queue.clear()
         self.dropped.clear()
         self._told.clear()
@@ -196,9 +197,8 @@ class Pipeline:
             answer = self._sender.send(body, self._time_left(self.limits.timeout))
             if answer.taken or not answer.retry or not tries_left or self._closed:
                 break
-            wait = answer.retry_after if answer.retry_after is not None else pause * random.uniform(0.8, 1.2)
+            self._stop.wait(max(pause * random.uniform(0.8, 1.2), answer.retry_after or 0.0))
             pause = min(pause * 2, _LONGEST_PAUSE)
-            self._stop.wait(wait)
         return answer
 
     def _time_left(self, seconds: float) -> float:

@@ -5,6 +5,7 @@ import os
 import random
 import re
 import threading
+import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -332,6 +333,17 @@ def _resource(settings: Settings) -> Resource:
     return base.merge(Resource(wanted))
 
 
+def _of_this_process(inherited: Resource) -> Resource:
+    """The resource after a fork: an instance id that the SDK made up is made up anew, one that was given stays."""
+    given = os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    if _INSTANCE not in inherited.attributes or _INSTANCE in given:
+        return inherited
+    return inherited.merge(Resource({_INSTANCE: str(uuid.UUID(int=_ids.getrandbits(128), version=4))}))
+
+
+_INSTANCE = "service.instance.id"
+
+
 def _version() -> str:
     try:
         return metadata.version("driftbell")
@@ -359,7 +371,7 @@ def _after_fork() -> None:
     _lock = threading.Lock()
     _ids.seed()
     if _active is not None and _active.pipeline is not None:
-        _active.pipeline.after_fork()
+        _active.pipeline.after_fork(_of_this_process(_active.pipeline.resource))
 
 
 if hasattr(os, "register_at_fork"):

@@ -88,7 +88,8 @@ def gemini(response: Any) -> Reading:
         calls = sum(1 for part in parts or () if field(part, "function_call") or field(part, "functionCall"))
         if calls:
             reading[names.TOOL_CALLS] = calls
-    if field(get(response, "prompt_feedback", None) or get(response, "promptFeedback", None), "block_reason"):
+    feedback = get(response, "prompt_feedback", None) or get(response, "promptFeedback", None)
+    if field(feedback, "block_reason") or field(feedback, "blockReason"):
         reading[names.REFUSED] = True
     if not reading:
         return {}

@@ -1,5 +1,6 @@
 """A collector that keeps what it is sent, and a monitor configured to send to it."""
 
+import gzip
 import http.server
 import threading
 import time
@@ -36,11 +37,18 @@ class Collector:
     status: int = 200
     body: bytes = b""
     bodies: list[bytes] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
+    last_headers: Any = None
+    hold: threading.Event | None = None
+
+    def received(self) -> list[SentSpan]:
+        """Everything that arrived so far."""
+        return [span for body in self.bodies for span in decoded(body)]
 
     def spans(self) -> list[SentSpan]:
         """Everything that arrived, after waiting for what is on its way."""
         assert monitor.flush(10)
-        return [span for body in self.bodies for span in decoded(body)]
+        return self.received()
 
     def span(self) -> SentSpan:
         """The only span that arrived."""
@@ -83,8 +91,16 @@ def collector() -> Iterator[Collector]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            kept.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.headers["Content-Encoding"] == "gzip":
+                body = gzip.decompress(body)
+            if kept.hold is not None:
+                kept.hold.wait(20)
+            kept.last_headers = self.headers
+            kept.bodies.append(body)
             self.send_response(kept.status)
+            for name, text in kept.headers.items():
+                self.send_header(name, text)
             self.send_header("Content-Length", str(len(kept.body)))
             self.end_headers()
             self.wfile.write(kept.body)
