@@ -3,7 +3,7 @@
 import importlib
 import os
 import sys
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 try:
     import click
@@ -23,10 +23,7 @@ class _Commands(click.Group):
         "demo": "demo",
         "check-config": "check_config",
         "doctor": "doctor",
-        "replay": "replay",
-        "backtest": "backtest",
         "incidents": "incidents",
-        "explain": "explain",
         "ack": "ack",
         "resolve": "resolve",
         "silence": "silence",
@@ -53,13 +50,22 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; whatever goes wrong is one line on stderr."""
     try:
-        cli(prog_name="driftbell")
-    except Failure as failure:
-        print(f"error: {failure}", file=sys.stderr)
-        raise SystemExit(1) from None
+        code = cli.main(prog_name="driftbell", standalone_mode=False)
+    except click.UsageError as error:
+        context = error.ctx.command_path if error.ctx else "driftbell"
+        _fail(2, f"{error.format_message()} See {context} --help")
+    except (click.ClickException, Failure) as error:
+        _fail(1, error.format_message() if isinstance(error, click.ClickException) else str(error))
+    except (click.Abort, KeyboardInterrupt):
+        _fail(130, "interrupted")
     except Exception as error:
         if os.environ.get("DRIFTBELL_DEBUG"):
             raise
         text = " ".join(str(error).split()) or "no message"
-        print(f"error: {type(error).__name__}: {text} (DRIFTBELL_DEBUG=1 shows where)", file=sys.stderr)
-        raise SystemExit(1) from None
+        _fail(1, f"{type(error).__name__}: {text} (DRIFTBELL_DEBUG=1 shows where)")
+    raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def _fail(code: int, text: str) -> NoReturn:
+    print(f"error: {text}", file=sys.stderr)
+    raise SystemExit(code) from None

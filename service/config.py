@@ -6,16 +6,17 @@ keys are errors that name the nearest key. Secrets are references (``env:NAME``,
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from driftbell.alerts.duration import Seconds
 from driftbell.alerts.secret import SecretRef
 from driftbell.alerts.settings import AlertSettings, Section
 from driftbell.alerts.weekly.settings import WeeklySettings
 from driftbell.collectors.pricing import ModelPrice, PriceTable
+from driftbell.collectors.retention import RetentionPolicy
 from driftbell.service.config_errors import ConfigError, complaints
 
 MAX_FILE_BYTES = 1_000_000
@@ -48,12 +49,24 @@ class Price(Section):
 
 
 class Retention(Section):
-    """How long what is kept. Hours and days of the measures outlive the calls that they were made of."""
+    """How long what is kept; each at least as long as the one before it."""
 
-    spans: Seconds = Field(default=2 * DAY, ge=3600)
-    calls: Seconds = Field(default=35 * DAY, ge=DAY)
-    minutes: Seconds = Field(default=35 * DAY, ge=DAY)
-    hours: Seconds = Field(default=400 * DAY, ge=7 * DAY)
+    minutes: Seconds = Field(default=3 * DAY, ge=DAY)
+    calls: Seconds = Field(default=30 * DAY, ge=DAY)
+    hours: Seconds = Field(default=100 * DAY, ge=36 * DAY)
+    days: Seconds = Field(default=800 * DAY, ge=36 * DAY)
+
+    @model_validator(mode="after")
+    def _grows(self) -> Self:
+        if not self.minutes <= self.calls <= self.hours <= self.days:
+            raise ValueError("must grow from minutes to calls to hours to days")
+        return self
+
+    def policy(self) -> RetentionPolicy:
+        """The same in days, as the store takes it."""
+        return RetentionPolicy(
+            calls=self.calls / DAY, minutes=self.minutes / DAY, hours=self.hours / DAY, days=self.days / DAY
+        )
 
 
 class Schedule(Section):
@@ -113,8 +126,9 @@ def load_config(path: Path | None) -> Config:
 
 def load_prices(path: Path) -> dict[str, Price]:
     """A price file (JSON): ``{"model": {"input": usd, "output": usd, "cached_input": usd}}`` per million tokens."""
+    text = _read(path)
     try:
-        data = json.loads(_read(path))
+        data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not JSON: {error}") from None
     try:

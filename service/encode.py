@@ -15,11 +15,14 @@ from driftbell.monitor import attributes as name
 Value = str | bool | int | float | None
 
 
-def requests(records: Iterable[Record], shift: float, batch: int = 512) -> Iterator[bytes]:
-    """Protobuf bodies of at least ``batch`` spans each (the last may have fewer), ``shift`` seconds later than told."""
+def requests(records: Iterable[Record], shift: float, batch: int = 512, first: int = 0) -> Iterator[bytes]:
+    """Protobuf bodies of at least ``batch`` spans each (the last may have fewer), ``shift`` seconds later than told.
+
+    ``first`` is the number of the first record, from which the ids are made.
+    """
     body = _empty()
     spans = body.resource_spans[0].scope_spans[0].spans
-    for index, record in enumerate(records):
+    for index, record in enumerate(records, first):
         spans.extend(_record_spans(record, index, shift))
         if len(spans) >= batch:
             yield body.SerializeToString()

@@ -1,0 +1,157 @@
+"""The composition root: store, receiver, API, detectors and alerts in one process."""
+
+import logging
+import socket
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+
+from driftbell.alerts.secret import SecretMissingError, resolve
+from driftbell.collectors.batch import StoreUnavailableError
+from driftbell.collectors.intake import Intake, Limits
+from driftbell.collectors.receiver import Receiver
+from driftbell.collectors.receiver_grpc import GrpcReceiver
+from driftbell.collectors.store import Store
+from driftbell.service.api import ERRORS, Api
+from driftbell.service.config import Config, parse_address
+from driftbell.service.failure import Failure
+from driftbell.service.health import Health, StoreMetrics
+from driftbell.service.job import Job, JobMetrics
+from driftbell.service.listen import bind, check_exposure, shown
+from driftbell.service.migrations import MIGRATIONS
+from driftbell.service.ownership import Ownership
+from driftbell.service.rounds import Rounds
+from driftbell.service.server import HttpServer
+from driftbell.service.token import OPEN_PATHS, BearerToken
+
+log = logging.getLogger("driftbell.service")
+
+
+class Service:
+    """One running driftbell: `run` blocks until `stop` is called from another thread or a signal handler.
+
+    Raises `Failure` when the addresses, the token or the data folder cannot be had.
+    """
+
+    def __init__(self, config: Config, clock: Callable[[], float] = time.time) -> None:
+        listening = [config.listen.http] + ([config.listen.grpc] if config.listen.grpc else [])
+        check_exposure(listening, config.token is not None)
+        self._config = config
+        self._clock = clock
+        self._token = _token(config)
+        self._ownership = Ownership(config.data_dir)
+        self._store = open_store(config, clock)
+        self._registry = CollectorRegistry()
+        self._registry.register(StoreMetrics(self._store))
+        self._rounds = Rounds(self._store, config, clock)
+        self._jobs = self._plan()
+        intake = Intake(self._store, Limits())
+        self._receiver = Receiver(intake, self._token)
+        self._grpc = GrpcReceiver(intake, self._token) if config.listen.grpc else None
+        self._scheduler = _scheduler()
+        self._server: HttpServer | None = None
+
+    def run(self, ready: Callable[[str], None]) -> None:
+        """Serve until `stop`; ``ready`` gets the line that tells where."""
+        bound = bind(self._config.listen.http)
+        grpc = self._start_grpc()
+        self._server = HttpServer(self._app(), bound, lambda: self._announce(bound, grpc, ready))
+        for job in self._jobs:
+            self._scheduler.add_job(job, "interval", seconds=job.every, next_run_time=datetime.now(UTC), id=job.name)
+        self._scheduler.start()
+        try:
+            self._server.serve_until_stopped()
+        finally:
+            self._close()
+
+    def stop(self) -> None:
+        """Make `run` return; safe in a signal handler."""
+        if self._server is not None:
+            self._server.stop()
+
+    @property
+    def store(self) -> Store:
+        """The store of the running service."""
+        return self._store
+
+    def catch_up(self) -> None:
+        """Evaluate and deliver all that is due now, without waiting for the next tick."""
+        self._rounds.evaluate()
+        self._rounds.deliver()
+
+    def _start_grpc(self) -> str:
+        """The address of gRPC as it is told in the ready line."""
+        address = self._config.listen.grpc
+        if self._grpc is None or address is None:
+            return "off"
+        try:
+            port = self._grpc.start(address)
+        except OSError as error:
+            raise Failure(f"{error}; choose another address with --grpc HOST:PORT, or --grpc off") from None
+        return shown(parse_address(address)[0], port)
+
+    def _announce(self, bound: socket.socket, grpc: str, ready: Callable[[str], None]) -> None:
+        host, port = bound.getsockname()[:2]
+        ready(f"ready http={shown(host, port)} grpc={grpc} data={self._config.data_dir.resolve()}")
+
+    def _plan(self) -> Sequence[Job]:
+        metrics, schedule = JobMetrics(self._registry), self._config.schedule
+        rounds = self._rounds
+        plan = [
+            ("evaluation", rounds.evaluate, schedule.evaluate_every),
+            ("delivery", rounds.deliver, schedule.deliver_every),
+            ("repeat", rounds.repeat, 60.0),
+            ("weekly", rounds.weekly, schedule.weekly_every),
+            ("retention", rounds.forget, 3600.0),
+        ]
+        return [Job(name, work, every, metrics, self._clock) for name, work, every in plan]
+
+    def _app(self) -> BearerToken | Starlette:
+        health = Health(self._jobs, self._registry, self._clock)
+        receiving = self._receiver.routes(("", "/api/public/otel"))
+        routes = [*receiving, *health.routes(), *Api(self._store, self._config.alerts, self._clock).routes()]
+        app = Starlette(routes=routes, exception_handlers=ERRORS)
+        if self._token is None:
+            return app
+        # The receiver checks the token itself, for it must answer in the encoding of OTLP.
+        return BearerToken(app, self._token, OPEN_PATHS | {route.path for route in receiving})
+
+    def _close(self) -> None:
+        self._scheduler.shutdown(wait=False)
+        if self._grpc is not None:
+            self._grpc.stop(grace=1.0)
+        self._receiver.close()
+        try:
+            self._store.close()
+        except StoreUnavailableError as error:
+            log.warning("stopping: %s", error)
+        self._ownership.release()
+
+
+def open_store(config: Config, clock: Callable[[], float] = time.time) -> Store:
+    """The store that a configuration names, with the tables of all packages; raises `Failure`."""
+    try:
+        return Store.open(config.data_dir, MIGRATIONS, config.price_table(), clock)
+    except StoreUnavailableError as error:
+        raise Failure(f"{error}. Is the folder writable? Choose another with --data-dir") from None
+
+
+def _token(config: Config) -> str | None:
+    try:
+        return None if config.token is None else resolve(config.token)
+    except SecretMissingError as error:
+        raise Failure(f"token: {error}") from None
+
+
+def _scheduler() -> BackgroundScheduler:
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a run that takes longer than its interval is no news
+    return BackgroundScheduler(
+        executors={"default": ThreadPoolExecutor(4)},
+        job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        timezone=UTC,
+    )

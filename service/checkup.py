@@ -1,0 +1,146 @@
+"""What `driftbell doctor` looks at: each check is a sentence with a verdict, and what to do where it is not good."""
+
+import shutil
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import requests
+
+from driftbell.alerts.channels.delivery import DeliveryError
+from driftbell.alerts.outbox import Channels
+from driftbell.alerts.proof import send_test
+from driftbell.alerts.secret import SecretMissingError
+from driftbell.collectors.store import FILE, Store
+from driftbell.service.config import Config, parse_address
+from driftbell.service.config_secrets import missing_secrets
+
+Verdict = Literal["good", "note", "bad"]
+ENOUGH_DISK = 1 << 30
+DAY = 86_400.0
+WORTH_TELLING = 0.01
+WORTH_A_WORD = {
+    "rejected": "were invalid and were refused",
+    "late": "came more than ten minutes after they ended",
+    "too_old": "were too old to be taken",
+    "ahead": "ended in the future: the sender's clock is wrong",
+    "sdk_dropped": "were lost in the application before they were sent",
+}
+OF_CALLS = {
+    "unpriced": "have no known price: name their models under prices",
+    "usage_missing": "came without token counts",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the report."""
+
+    name: str
+    verdict: Verdict
+    text: str
+
+
+def installation(config: Config) -> Iterator[Check]:
+    """The configuration, the folder and the ports."""
+    missing = missing_secrets(config)
+    for text in missing:
+        yield Check("secrets", "bad", text)
+    if not missing:
+        yield Check("secrets", "good", "every secret that the configuration names is there")
+    yield _disk(config)
+    running = _running(config.listen.http)
+    for name, address in (("http", config.listen.http), ("grpc", config.listen.grpc)):
+        if address is not None:
+            yield _port(name, address, running)
+    known = len(config.prices)
+    public = "the public price list stands behind them" if config.public_prices else "and no public price list"
+    yield Check("prices", "good", f"{known} models priced in the configuration; {public}")
+
+
+def _disk(config: Config) -> Check:
+    folder = config.data_dir if config.data_dir.exists() else config.data_dir.resolve().parent
+    if not folder.exists():
+        return Check("disk", "bad", f"{folder} does not exist: choose another --data-dir")
+    free = shutil.disk_usage(folder).free
+    text = f"{free / 1e9:.1f} GB free in {folder}"
+    return Check("disk", "good" if free > ENOUGH_DISK else "bad", text)
+
+
+def _running(address: str) -> bool:
+    """Whether a driftbell answers at ``address``."""
+    try:
+        return requests.get(f"http://{address}/healthz", timeout=2).text.strip() == "alive"
+    except requests.RequestException:
+        return False
+
+
+def _port(name: str, address: str, running: bool) -> Check:
+    host, port = parse_address(address)
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if running:
+                return Check(name, "good", f"{address}: driftbell is running there")
+            return Check(name, "bad", f"{address}: {error.strerror}; choose another with --{name}")
+    return Check(name, "good", f"{address} is free")
+
+
+def data(store: Store, now: float) -> Iterator[Check]:
+    """The store itself, the clock and how far the telemetry of the last day can be trusted."""
+    state = store.integrity()
+    yield Check("store", "good" if state == "ok" else "bad", f"{store.path}: {state}")
+    workflows = store.workflows()
+    if not workflows:
+        yield Check("telemetry", "note", "no call was received yet")
+        return
+    newest = max(workflow.newest_ts for workflow in workflows)
+    if newest > now + 300:
+        yield Check("clock", "bad", f"the newest call ended {newest - now:.0f} s in the future: compare the clocks")
+    else:
+        yield Check("clock", "good", "no call from the future")
+    yield from _trust(store, now)
+
+
+def _trust(store: Store, now: float) -> Iterator[Check]:
+    sums: dict[str, dict[str, float]] = {}
+    for point in store.trust(now - DAY, now + DAY):
+        total = sums.setdefault(point.service, {})
+        for counter, amount in point.counters.items():
+            total[counter] = total.get(counter, 0) + amount
+    if not sums:
+        yield Check("telemetry", "note", "nothing was received in the last day")
+    for service, total in sorted(sums.items()):
+        found = [(name, "received", "spans", text) for name, text in WORTH_A_WORD.items()]
+        found += [(name, "calls", "calls", text) for name, text in OF_CALLS.items()]
+        lines = [
+            f"{total[name] / max(total.get(of, 0), 1):.0%} of the {what} {text}"
+            for name, of, what, text in found
+            if total.get(name, 0) > WORTH_TELLING * max(total.get(of, 0), 1)
+        ]
+        text = "; ".join(lines) or f"{total.get('calls', 0):,.0f} calls in the last day, nothing missing"
+        yield Check("telemetry", "note" if lines else "good", f"{service}: {text}")
+
+
+def channels(built: Channels, send: bool, now: float) -> Iterator[Check]:
+    """The channels; with ``send``, each one is sent a test message."""
+    if not built.by_name:
+        yield Check("channels", "note", "none is configured: incidents stay in the store and on the command line")
+    for name in built.by_name:
+        if not send:
+            yield Check("channels", "good", f"{name} is configured; --send-test proves it")
+            continue
+        try:
+            send_test(built, name, now)
+        except (DeliveryError, SecretMissingError) as error:
+            yield Check("channels", "bad", f"{name} did not take the test message: {error}")
+        else:
+            yield Check("channels", "good", f"{name} took the test message; see whether it arrived")
+
+
+def exists(config: Config) -> bool:
+    """Whether there is a store to look at."""
+    return (config.data_dir / FILE).exists()

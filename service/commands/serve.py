@@ -1,0 +1,80 @@
+"""`driftbell serve`: receiver, detectors, alerts and API in one process."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from driftbell.service.commands.options import configured, where_options
+
+if TYPE_CHECKING:
+    from driftbell.service.config import Config
+
+STOP_SECONDS = 4.5
+
+
+@click.command(name="serve")
+@where_options
+@click.option("--http", metavar="HOST:PORT", help="OTLP/HTTP, API and health; 127.0.0.1:4318 unless configured.")
+@click.option("--grpc", metavar="HOST:PORT", help="OTLP/gRPC; 127.0.0.1:4317 unless configured; 'off' for none.")
+@click.option("-v", "--verbose", is_flag=True, help="Log what is received and decided, too.")
+def command(config_file: Path | None, data_dir: Path | None, http: str | None, grpc: str | None, verbose: bool) -> None:
+    """Receive calls over OTLP, watch them and ring.
+
+    Prints one line 'ready http=… grpc=… data=…' when it accepts data. SIGTERM or Ctrl-C stops it within 5 s;
+    whatever was acknowledged is stored.
+    """
+    import logging
+
+    from driftbell.service.app import Service
+
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    service = Service(listening(configured(config_file, data_dir), http, grpc))
+    _stop_on_signals(service.stop)
+    service.run(lambda line: print(line, flush=True))
+
+
+def listening(config: "Config", http: str | None, grpc: str | None) -> "Config":
+    """The configuration with the addresses of the command line."""
+    from driftbell.service.config import Listen
+
+    given = {name: address for name, address in (("http", http), ("grpc", grpc)) if address is not None}
+    if given.get("grpc") == "off":
+        given["grpc"] = None  # type: ignore[assignment]
+    for option, address in given.items():
+        if address is not None:
+            _checked(option, address)
+    return config.model_copy(update={"listen": Listen(**{**config.listen.model_dump(), **given})})
+
+
+def _checked(option: str, address: str) -> None:
+    from driftbell.service.config import parse_address
+
+    try:
+        parse_address(address)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=f"--{option}") from None
+
+
+def _stop_on_signals(stop: Callable[[], None]) -> None:
+    """Stop in order; a second signal, or work that takes too long, ends the process at once.
+
+    Ending at once is safe: what was acknowledged is committed, and an unfinished cycle is rolled back and repeated.
+    """
+    import os
+    import signal
+    import threading
+
+    def end(_signal: int, _frame: object) -> None:
+        if watchdog.is_alive():
+            os._exit(0)
+        watchdog.start()
+        stop()
+
+    watchdog = threading.Timer(STOP_SECONDS, os._exit, (0,))
+    watchdog.daemon = True
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
