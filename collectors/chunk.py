@@ -1,64 +1,75 @@
-"""Spans as compressed chunks: the form in which the store keeps what it received, to interpret it again.
+"""Readings as compressed chunks: the form in which the store keeps what it received, to combine it again.
 
-A chunk holds some dozen spans. What spans of one sender share (scope and resource) is written once per chunk.
+A chunk holds some dozen readings and the names of its columns, so that a field that is added later, or taken away,
+does not make old chunks unreadable.
 """
 
-import base64
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import fields
+from operator import attrgetter
 from typing import Any
 
-from driftbell.collectors.span import AttributeValue, Span, SpanEvent
+from driftbell.collectors.call import Judgement, ManualTask, Marker, Source
+from driftbell.collectors.links import part_keys
+from driftbell.collectors.part import Part
+from driftbell.collectors.reading import Reading
 
-CHUNK_SPANS = 32
-"""Spans per chunk: reading one trace again costs the decoding of a chunk."""
-_BYTES = "\x00bytes"
+CHUNK_READINGS = 32
+"""Readings per chunk: looking at one trace again costs the decoding of a chunk."""
+_TYPES = (Part, Judgement, ManualTask, Marker)
+_COLUMNS = [[field.name for field in fields(kind)] for kind in _TYPES]
+_part, _judgement, _task, _marker = (attrgetter(*columns) for columns in _COLUMNS)
 
 
-def pack(spans: Sequence[Span]) -> bytes:
-    """``spans`` as one compressed chunk."""
-    senders: dict[tuple[str, str, int], int] = {}
-    shared: list[object] = []
-    rows: list[object] = []
-    for s in spans:
-        sender = (s.scope, s.scope_version, id(s.resource))
-        at = senders.get(sender)
-        if at is None:
-            at = senders[sender] = len(shared)
-            shared.append((s.scope, s.scope_version, s.resource))
-        row = [at, s.trace_id, s.span_id, s.parent_id, s.name, s.start, s.end, s.kind, s.status, s.status_message]
-        row.append(s.attributes)
-        row.append([(e.name, e.time, e.attributes) for e in s.events])
-        row.append(s.links)
-        rows.append(row)
-    text = json.dumps((shared, rows), separators=(",", ":"), default=_plain, check_circular=False)
+def pack(readings: Sequence[Reading]) -> bytes:
+    """``readings`` as one compressed chunk."""
+    rows = [_row(reading) for reading in readings]
+    text = json.dumps((_COLUMNS, rows), separators=(",", ":"), default=_source, check_circular=False)
     return zlib.compress(text.encode(), 1)
 
 
-def unpack(data: bytes) -> list[Span]:
+def unpack(data: bytes) -> list[Reading]:
     """Inverse of `pack`."""
-    text = zlib.decompress(data)
-    shared, rows = json.loads(text, object_hook=_revive if b'"\\u0000bytes"' in text else None)
-    return [_span(shared, row) for row in rows]
+    columns, rows = json.loads(zlib.decompress(data))
+    known = [[name if name in now else None for name in then] for then, now in zip(columns, _COLUMNS, strict=True)]
+    return [_reading(known, row) for row in rows]
 
 
-def _span(shared: list[tuple[str, str, Mapping[str, AttributeValue]]], row: list[Any]) -> Span:
-    at, *fields, events, links = row
-    scope, version, resource = shared[at]
-    held = tuple(SpanEvent(*event) for event in events)
-    tied = tuple((trace, span) for trace, span in links)
-    return Span(*[*fields, held, tied, scope, version, resource])
+def _row(reading: Reading) -> tuple[object, ...]:
+    if reading.part is not None and not reading.judgements:
+        return (_part(reading.part),)
+    said = (
+        [_judgement(judgement) for judgement in reading.judgements],
+        [_task(task) for task in reading.manual_tasks],
+        [_marker(marker) for marker in reading.markers],
+    )
+    if reading.part is not None:
+        return (_part(reading.part), *said)
+    return (None, *said, reading.trace_id, reading.span_id, reading.end, reading.keys)
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, bytes):
-        return {_BYTES: base64.b64encode(value).decode()}
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"a span cannot hold {type(value).__name__}")
+def _reading(columns: list[list[str | None]], row: list[Any]) -> Reading:
+    held, *said = row
+    records: list[tuple[Any, ...]] = [(), (), ()]
+    for at, (kind, names, given) in enumerate(zip(_TYPES[1:], columns[1:], said[:3], strict=False)):
+        records[at] = tuple(kind(**_named(names, values)) for values in given)
+    if held is None:
+        trace_id, span_id, end, keys = said[3:]
+        return Reading(trace_id, span_id, end, None, records[0], records[1], records[2], tuple(keys))
+    named = _named(columns[0], held)
+    if named["sources"] is not None:
+        named["sources"] = tuple(Source(*source) for source in named["sources"])
+    part = Part(**named)
+    return Reading(part.trace_id, part.span_id, part.end, part, records[0], records[1], records[2], part_keys(part))
 
 
-def _revive(fields: dict[str, object]) -> object:
-    held = fields.get(_BYTES)
-    return base64.b64decode(held) if isinstance(held, str) and len(fields) == 1 else fields
+def _named(names: list[str | None], values: list[Any]) -> dict[str, Any]:
+    return {name: value for name, value in zip(names, values, strict=True) if name is not None}
+
+
+def _source(value: object) -> object:
+    if isinstance(value, Source):
+        return value.id, value.score, value.age_days
+    raise TypeError(f"a reading cannot hold {type(value).__name__}")

@@ -1,6 +1,6 @@
-"""Which spans belong together: the traces of new spans, completed with what the store holds of them.
+"""Which readings belong together: the traces of new spans, completed with what the store holds of them.
 
-Two traces are connected when a span of one names the other or both carry the same link key (see `merge.link_keys`).
+Two traces are connected when a span of one names the other or both carry the same link key (see `links`).
 The common case, a trace that nothing stored refers to, costs no reading beyond two look-ups per group of requests.
 """
 
@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from driftbell.collectors.chunk import unpack
-from driftbell.collectors.merge import LINK_LIMIT, link_keys
+from driftbell.collectors.links import LINK_LIMIT
+from driftbell.collectors.reading import Reading, prevails
 from driftbell.collectors.rows import digest, trace_key
-from driftbell.collectors.span import Span
 
 NAMED_LIMIT = 256
 """Traces that may name one trace (judgements of its calls); later ones are stored but no longer joined."""
@@ -24,14 +24,14 @@ LOAD_LIMIT = 512
 
 @dataclass(slots=True)
 class Connected:
-    """Traces that belong together, with their spans.
+    """Traces that belong together, with their readings.
 
-    ``whole`` are those of which the store knew something and all of it is in ``spans``; ``partial`` are those that
-    are too long to be read back, so that ``spans`` holds only the end of them.
+    ``whole`` are those of which the store knew something and all of it is in ``readings``; ``partial`` are those that
+    are too long to be read back, so that ``readings`` holds only the end of them.
     """
 
     traces: set[int] = field(default_factory=set)
-    spans: list[Span] = field(default_factory=list)
+    readings: list[Reading] = field(default_factory=list)
     whole: set[int] = field(default_factory=set)
     partial: set[int] = field(default_factory=set)
     news: int = 0
@@ -42,51 +42,51 @@ class Connection:
     """The result of `connect`: what to interpret, what to store anew, and the links to remember."""
 
     groups: list[Connected] = field(default_factory=list)
-    new: dict[int, list[Span]] = field(default_factory=dict)
+    new: dict[int, list[Reading]] = field(default_factory=dict)
     links: list[tuple[int, int]] = field(default_factory=list)
-    duplicates: list[Span] = field(default_factory=list)
+    duplicates: list[Reading] = field(default_factory=list)
 
 
 class _Graph:
     """Spans by trace, and the keys that tie traces together."""
 
     def __init__(self) -> None:
-        self.spans: dict[int, dict[str, Span]] = {}
-        self.new: dict[int, dict[str, Span]] = {}
+        self.readings: dict[int, dict[str, Reading]] = {}
+        self.new: dict[int, dict[str, Reading]] = {}
         self.keys: dict[int, set[int]] = {}
         self.named: set[int] = set()
         self.whole: set[int] = set()
         self.partial: set[int] = set()
         self.found: dict[int, list[int]] = {}
-        self.duplicates: list[Span] = []
+        self.duplicates: list[Reading] = []
 
-    def arrive(self, span: Span, trace: int) -> None:
+    def arrive(self, reading: Reading, trace: int) -> None:
         """Take in a span that was received."""
         held = self.new.setdefault(trace, {})
-        other = held.get(span.span_id)
+        other = held.get(reading.span_id)
         if other is not None:
-            self.duplicates.append(span)
-            if not _prevails(span, other):
+            self.duplicates.append(reading)
+            if not prevails(reading, other):
                 return
-        held[span.span_id] = span
-        self._hold(span, trace)
+        held[reading.span_id] = reading
+        self._hold(reading, trace)
 
-    def recall(self, span: Span, trace: int) -> None:
+    def recall(self, reading: Reading, trace: int) -> None:
         """Take in a span that was stored earlier."""
         arrived = self.new.get(trace, {})
-        mine = arrived.get(span.span_id)
+        mine = arrived.get(reading.span_id)
         if mine is not None:
-            if _prevails(mine, span):
+            if prevails(mine, reading):
                 return
-            self.duplicates.append(span)
-            del arrived[span.span_id]
-        other = self.spans.get(trace, {}).get(span.span_id)
-        if other is None or mine is not None or _prevails(span, other):
-            self._hold(span, trace)
+            self.duplicates.append(mine)
+            del arrived[reading.span_id]
+        other = self.readings.get(trace, {}).get(reading.span_id)
+        if other is None or mine is not None or prevails(reading, other):
+            self._hold(reading, trace)
 
-    def _hold(self, span: Span, trace: int) -> None:
-        self.spans.setdefault(trace, {})[span.span_id] = span
-        for text in link_keys(span):
+    def _hold(self, reading: Reading, trace: int) -> None:
+        self.readings.setdefault(trace, {})[reading.span_id] = reading
+        for text in reading.keys:
             key, names = _key(text)
             if names:
                 self.named.add(key)
@@ -95,22 +95,22 @@ class _Graph:
 
     def limit(self, key: int) -> int:
         """How many traces may share ``key`` before it says nothing."""
-        return NAMED_LIMIT if key in self.named or key in self.spans else LINK_LIMIT
+        return NAMED_LIMIT if key in self.named or key in self.readings else LINK_LIMIT
 
     def ties(self, traces: Iterable[int]) -> set[int]:
         """The keys under which anything connected to ``traces`` is found."""
         return set(traces).union(*(self.keys.get(trace, ()) for trace in traces))
 
 
-def connect(db: sqlite3.Connection, spans: Iterable[Span]) -> Connection:
-    """Group ``spans`` with everything stored that belongs to them."""
+def connect(db: sqlite3.Connection, readings: Iterable[Reading]) -> Connection:
+    """Group ``readings`` with everything stored that belongs to them."""
     graph = _Graph()
     ids: dict[str, int] = {}
-    for span in spans:
-        trace = ids.get(span.trace_id)
+    for reading in readings:
+        trace = ids.get(reading.trace_id)
         if trace is None:
-            trace = ids[span.trace_id] = trace_key(span.trace_id)
-        graph.arrive(span, trace)
+            trace = ids[reading.trace_id] = trace_key(reading.trace_id)
+        graph.arrive(reading, trace)
     _complete(db, graph)
     new = {trace: list(held.values()) for trace, held in graph.new.items() if held}
     links = [(key, trace) for trace in new for key in graph.keys.get(trace, ())]
@@ -121,13 +121,13 @@ def _complete(db: sqlite3.Connection, graph: _Graph) -> None:
     """Add the stored spans of everything that is connected to the graph, within the limits."""
     seen: set[int] = set()
     chunks_read: set[int] = set()
-    keys = graph.ties(graph.spans)
+    keys = graph.ties(graph.readings)
     while keys and len(chunks_read) < LOAD_LIMIT:
         seen |= keys
         found = _linked(db, keys, graph)
         graph.found.update(found)
         traces = {t for group in found.values() for t in group}
-        parts = _parts(db, traces | {key for key in keys if key in graph.spans or key in graph.named})
+        parts = _parts(db, traces | {key for key in keys if key in graph.readings or key in graph.named})
         wanted = {c for held in parts.values() if len(held) <= PART_LIMIT for c in held}
         chunks = set(sorted(wanted)[: LOAD_LIMIT - len(chunks_read)])
         _fetch(db, graph, list(chunks), set(parts))
@@ -158,20 +158,20 @@ def _parts(db: sqlite3.Connection, traces: Iterable[int]) -> dict[int, list[int]
 
 
 def _fetch(db: sqlite3.Connection, graph: _Graph, chunks: Sequence[int], traces: set[int]) -> None:
-    """Read the spans of ``traces`` out of ``chunks`` into the graph."""
+    """Get the readings of ``traces`` out of ``chunks`` into the graph."""
     if not chunks:
         return
     rows = db.execute("SELECT data FROM chunks WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(chunks),))
     for (data,) in rows:
-        for span in unpack(data):
-            trace = trace_key(span.trace_id)
+        for reading in unpack(data):
+            trace = trace_key(reading.trace_id)
             if trace in traces:
-                graph.recall(span, trace)
+                graph.recall(reading, trace)
 
 
 def _groups(graph: _Graph) -> list[Connected]:
     """Connected sets of traces that hold at least one new span."""
-    parent = {trace: trace for trace in graph.spans}
+    parent = {trace: trace for trace in graph.readings}
 
     def root(trace: int) -> int:
         while parent[trace] != trace:
@@ -190,10 +190,10 @@ def _groups(graph: _Graph) -> list[Connected]:
             for other in members[1:]:
                 parent[root(other)] = root(members[0])
     groups: dict[int, Connected] = {}
-    for trace, spans in graph.spans.items():
+    for trace, held in graph.readings.items():
         group = groups.setdefault(root(trace), Connected())
         group.traces.add(trace)
-        group.spans.extend(spans.values())
+        group.readings.extend(held.values())
         if trace in graph.partial:
             group.partial.add(trace)
         elif trace in graph.whole:
@@ -202,9 +202,9 @@ def _groups(graph: _Graph) -> list[Connected]:
     return [group for group in groups.values() if group.news]
 
 
-def link_numbers(span: Span) -> set[int]:
+def link_numbers(reading: Reading) -> set[int]:
     """The keys under which the store finds the trace of a span."""
-    return {_key(text)[0] for text in link_keys(span)}
+    return {_key(text)[0] for text in reading.keys}
 
 
 def _key(text: str) -> tuple[int, bool]:
@@ -213,15 +213,6 @@ def _key(text: str) -> tuple[int, bool]:
     if text.startswith("t:") and _is_trace_id(name):
         return trace_key(name), True
     return digest(text), False
-
-
-def _prevails(one: Span, other: Span) -> bool:
-    """Which of two versions of a span counts: a rule that does not depend on the order of arrival."""
-    return one != other and _weight(one) > _weight(other)
-
-
-def _weight(span: Span) -> tuple[float, int, str]:
-    return (span.end, len(span.attributes), repr(span))
 
 
 def _is_trace_id(text: str) -> bool:

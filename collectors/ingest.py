@@ -4,24 +4,51 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from driftbell.collectors import rows
 from driftbell.collectors.batch import Batch
 from driftbell.collectors.call import Call
-from driftbell.collectors.chunk import CHUNK_SPANS, pack
+from driftbell.collectors.chunk import CHUNK_READINGS, pack
 from driftbell.collectors.connect import Connection, connect
 from driftbell.collectors.firsts import First, firsts_of, save_firsts
-from driftbell.collectors.merge import Interpreted, interpret, is_relevant
+from driftbell.collectors.merge import Interpreted, combine
 from driftbell.collectors.pricing import PriceTable
+from driftbell.collectors.reading import Reading, reading_of
 from driftbell.collectors.refresh import mark
 from driftbell.collectors.rollup import MINUTE, minute_of
-from driftbell.collectors.span import Span
-from driftbell.collectors.trust import UNKNOWN, Counters, count_calls, count_spans, save_counters, service_of
+from driftbell.collectors.trust import UNKNOWN, Counters, count_calls, count_span, save_counters, service_of
 from driftbell.collectors.workflows import Workflows
 
 DIMENSIONS_REMEMBERED = 20_000
 _NEVER, _FOREVER = float("-inf"), float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A batch with its spans read, which needs no lock."""
+
+    batch: Batch
+    readings: Sequence[Reading]
+    counters: Counters
+
+
+def prepare(batch: Batch, now: float) -> Prepared:
+    """Read the spans of a batch that was received at ``now``."""
+    counters: Counters = Counter()
+    if batch.rejected:
+        counters[batch.service or UNKNOWN, "rejected"] = batch.rejected
+    services: dict[int, str] = {}
+    readings = []
+    for span in batch.spans:
+        service = services.get(id(span.resource))
+        if service is None:
+            service = services[id(span.resource)] = service_of(span)
+        count_span(counters, span, service, now)
+        reading = reading_of(span, service)
+        if reading is not None:
+            readings.append(reading)
+    return Prepared(replace(batch, spans=()), readings, counters)
 
 
 @dataclass(slots=True)
@@ -51,23 +78,24 @@ class Ingest:
         self.totals: Counters = Counter()
         self._dimension_ids: dict[tuple[str | None, ...], int] = {}
 
-    def write(self, batches: Sequence[Batch], now: float) -> None:
-        """Store ``batches``, received at ``now``, in one transaction; raises what SQLite raises, with nothing kept."""
+    def write(self, prepared: Sequence[Prepared], now: float) -> None:
+        """Store what was prepared in one transaction at ``now``; raises what SQLite raises, with nothing kept."""
         try:
-            spans = [span for batch in batches for span in batch.spans]
-            counters = count_spans(spans, now)
-            connection = connect(self.db, filter(is_relevant, spans)) if spans else Connection()
+            readings = [reading for one in prepared for reading in one.readings]
+            connection = connect(self.db, readings) if readings else Connection()
+            batches = [one.batch for one in prepared]
+            counters: Counters = Counter()
+            for one in prepared:
+                counters.update(one.counters)
             new = Rows()
             for batch in batches:
                 self._add(new, batch, None)
             for group in connection.groups:
-                said = interpret(group.spans, self.prices)
+                said = combine(group.readings, self.prices)
                 self._add(new, said, min(group.traces))
                 count_calls(counters, group, said.calls)
-            for batch in batches:
-                counters[batch.service or UNKNOWN, "rejected"] += batch.rejected
-            for span in connection.duplicates:
-                counters[service_of(span), "duplicated"] += 1
+            for reading in connection.duplicates:
+                counters[reading.service or UNKNOWN, "duplicated"] += 1
             counters[UNKNOWN, "too_old"] += new.too_old
             self.db.execute("BEGIN IMMEDIATE")
             self._write(batches, connection, new, now)
@@ -134,7 +162,7 @@ class Ingest:
     def _write(self, batches: Sequence[Batch], connection: Connection, new: Rows, now: float) -> None:
         db = self.db
         self._remove(connection, new)
-        _write_spans(db, connection, now)
+        _write_chunks(db, connection, now)
         db.executemany(rows.INSERT_DIMENSIONS, [(number, *names) for number, names in new.dimensions.items()])
         db.executemany(rows.INSERT_CALL, new.calls)
         db.executemany(rows.INSERT_JUDGEMENT, new.judgements)
@@ -165,12 +193,12 @@ def _minutes(db: sqlite3.Connection, query: str, traces: str) -> set[tuple[int, 
     return {(workflow, minute_of(ts)) for workflow, ts in db.execute(query, (traces,))}
 
 
-def _write_spans(db: sqlite3.Connection, connection: Connection, now: float) -> None:
+def _write_chunks(db: sqlite3.Connection, connection: Connection, now: float) -> None:
     parts: list[tuple[int, int]] = []
-    for traces in _chunks(connection.new):
-        spans = [span for trace in traces for span in connection.new[trace]]
+    for traces in _portions(connection.new):
+        readings = [reading for trace in traces for reading in connection.new[trace]]
         cursor = db.execute(
-            "INSERT INTO chunks (received, spans, data) VALUES (?, ?, ?)", (now, len(spans), pack(spans))
+            "INSERT INTO chunks (received, spans, data) VALUES (?, ?, ?)", (now, len(readings), pack(readings))
         )
         chunk = cursor.lastrowid or 0
         parts.extend((trace, chunk) for trace in traces)
@@ -178,14 +206,14 @@ def _write_spans(db: sqlite3.Connection, connection: Connection, now: float) -> 
     db.executemany("INSERT OR IGNORE INTO links VALUES (?, ?)", connection.links)
 
 
-def _chunks(new: dict[int, list[Span]]) -> Iterator[list[int]]:
-    """The new traces in portions of about `CHUNK_SPANS` spans; a trace is not divided."""
+def _portions(new: dict[int, list[Reading]]) -> Iterator[list[int]]:
+    """The new traces in portions of about `CHUNK_READINGS` readings; a trace is not divided."""
     portion: list[int] = []
     held = 0
-    for trace, spans in new.items():
+    for trace, readings in new.items():
         portion.append(trace)
-        held += len(spans)
-        if held >= CHUNK_SPANS:
+        held += len(readings)
+        if held >= CHUNK_READINGS:
             yield portion
             portion, held = [], 0
     if portion:

@@ -22,6 +22,7 @@ GROUPINGS = {
     },
 }
 """What usage can be grouped by, and where it is kept."""
+_Position = tuple[float, bytes, bytes]
 _order = attrgetter("ts", "trace_id", "span_id")
 
 
@@ -56,8 +57,9 @@ def call_page(
     db: sqlite3.Connection, workflow: str | None, since: float, until: float, limit: int, cursor: str | None
 ) -> CallPage:
     """At most ``limit`` calls that ended in ``[since, until)``, after ``cursor``."""
+    after = _position(cursor)
     names = [workflow] if workflow is not None else [name for (name,) in db.execute("SELECT name FROM workflows")]
-    streams = [_calls(db, name, since, until, cursor, limit + 1) for name in names]
+    streams = [_calls(db, name, since, until, after, limit + 1) for name in names]
     found = tuple(islice(heapq.merge(*streams, key=_order), limit + 1))
     if len(found) <= limit:
         return CallPage(found, None)
@@ -66,9 +68,8 @@ def call_page(
 
 
 def _calls(
-    db: sqlite3.Connection, workflow: str, since: float, until: float, cursor: str | None, limit: int
+    db: sqlite3.Connection, workflow: str, since: float, until: float, after: _Position | None, limit: int
 ) -> Iterator[Call]:
-    after = _position(cursor)
     where = "WHERE c.workflow = (SELECT id FROM workflows WHERE name = ?) AND c.ts >= ? AND c.ts < ? "
     given: list[object] = [workflow, since, until]
     if after is not None:
@@ -78,7 +79,7 @@ def _calls(
     return map(rows.call_of, db.execute(query, (*given, limit)).fetchall())
 
 
-def _position(cursor: str | None) -> tuple[float, bytes, bytes] | None:
+def _position(cursor: str | None) -> _Position | None:
     if cursor is None:
         return None
     try:

@@ -48,10 +48,10 @@ def forget_chunks(db: sqlite3.Connection, cutoff: float) -> int:
     links: set[tuple[int, int]] = set()
     for chunk, data in chunks:
         traces = set()
-        for span in unpack(data):
-            trace = trace_key(span.trace_id)
+        for reading in unpack(data):
+            trace = trace_key(reading.trace_id)
             traces.add(trace)
-            links.update((key, trace) for key in link_numbers(span))
+            links.update((key, trace) for key in link_numbers(reading))
         db.executemany("DELETE FROM parts WHERE trace = ? AND chunk = ?", [(trace, chunk) for trace in traces])
         gone |= traces
     left = {trace for (trace,) in db.execute(f"SELECT trace FROM parts WHERE trace {_IN}", (_list(gone),))}
@@ -119,12 +119,12 @@ def _forget_traces(db: sqlite3.Connection, traces: set[int]) -> set[tuple[int, i
     """Forget whole traces; the minutes that change by it."""
     query = f"SELECT DISTINCT c.id, c.received, c.data FROM parts p JOIN chunks c ON c.id = p.chunk WHERE p.trace {_IN}"
     for chunk, received, data in db.execute(query, (_list(traces),)).fetchall():
-        spans = unpack(data)
-        kept = [span for span in spans if trace_key(span.trace_id) not in traces]
-        for span in spans:
-            trace = trace_key(span.trace_id)
+        readings = unpack(data)
+        kept = [reading for reading in readings if trace_key(reading.trace_id) not in traces]
+        for reading in readings:
+            trace = trace_key(reading.trace_id)
             if trace in traces:
-                links = [(key, trace) for key in link_numbers(span)]
+                links = [(key, trace) for key in link_numbers(reading)]
                 db.executemany("DELETE FROM links WHERE key = ? AND trace = ?", links)
         if kept:
             db.execute("UPDATE chunks SET data = ?, spans = ? WHERE id = ?", (pack(kept), len(kept), chunk))

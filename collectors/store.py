@@ -18,7 +18,7 @@ from sqlite_utils import Database, Migrations
 from driftbell.collectors import query, refresh, reprice, retention, schema, trust
 from driftbell.collectors.batch import Batch, Body, StoreUnavailableError
 from driftbell.collectors.call import Judgement, ManualTask, Marker
-from driftbell.collectors.ingest import Ingest
+from driftbell.collectors.ingest import Ingest, Prepared, prepare
 from driftbell.collectors.point import Point
 from driftbell.collectors.pricing import PriceTable
 from driftbell.collectors.query import CallPage, Usage
@@ -97,7 +97,7 @@ class Store:
         """
         if self._writer is None:
             raise StoreUnavailableError("the store is not open")
-        return self._writer.submit(batch)
+        return self._writer.submit(prepare(batch, self.clock()))
 
     def append(self, batch: Batch) -> None:
         """Store a batch and wait until it is durable; raises like `submit` and its future."""
@@ -255,9 +255,9 @@ class Store:
                 self._readers.append(connection)
         return connection
 
-    def _commit(self, batches: Sequence[Batch]) -> None:
+    def _commit(self, prepared: Sequence[Prepared]) -> None:
         with self._lock:
-            self._ingest.write(batches, self.clock())
+            self._ingest.write(prepared, self.clock())
 
     def _rebuild(self, items: Sequence[refresh.Due], now: float) -> int:
         """Rebuild outside the transaction, then replace what was not touched meanwhile."""

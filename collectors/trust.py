@@ -49,33 +49,25 @@ def service_of(span: Span) -> str:
     return name[:200] if isinstance(name, str) and name else UNKNOWN
 
 
-def count_spans(spans: Iterable[Span], now: float) -> Counters:
-    """What can be told from spans as they come, received at ``now``."""
-    counters: Counters = Counter()
-    services: dict[int, str] = {}
-    for span in spans:
-        service = services.get(id(span.resource))
-        if service is None:
-            service = services[id(span.resource)] = service_of(span)
-        counters[service, "received"] += 1
-        if span.end < now - LATE_S:
-            counters[service, "late"] += 1
-        elif span.end > now + AHEAD_S:
-            counters[service, "ahead"] += 1
-        lost = span.attributes.get(DROPPED_SPANS)
-        if isinstance(lost, int) and 0 < lost < 2**31:
-            counters[service, "sdk_dropped"] += lost
-    return counters
+def count_span(counters: Counters, span: Span, service: str, now: float) -> None:
+    """Count what can be told from a span as it comes, received at ``now``."""
+    counters[service, "received"] += 1
+    if span.end < now - LATE_S:
+        counters[service, "late"] += 1
+    elif span.end > now + AHEAD_S:
+        counters[service, "ahead"] += 1
+    lost = span.attributes.get(DROPPED_SPANS)
+    if isinstance(lost, int) and 0 < lost < 2**31:
+        counters[service, "sdk_dropped"] += lost
 
 
 def count_calls(counters: Counters, group: Connected, calls: Iterable[Call]) -> None:
     """Count the calls of traces that were not known before."""
     if group.whole or group.partial:
         return
-    services = {(span.trace_id, span.span_id): span for span in group.spans}
+    services = {reading.key: reading.service for reading in group.readings}
     for call in calls:
-        span = services.get((call.trace_id, call.span_id))
-        service = UNKNOWN if span is None else service_of(span)
+        service = services.get((call.trace_id, call.span_id)) or UNKNOWN
         counters[service, "calls"] += 1
         if call.cost_usd is None:
             counters[service, "unpriced"] += 1

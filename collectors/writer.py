@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
-from driftbell.collectors.batch import BadBatchError, Batch, OverloadedError, StoreUnavailableError
+from driftbell.collectors.batch import BadBatchError, OverloadedError, StoreUnavailableError
+from driftbell.collectors.ingest import Prepared
 
 GROUP_SPANS = 4096
 """Spans that one commit takes in at most (a single batch may hold more)."""
@@ -21,11 +22,11 @@ class Writer:
     ``commit`` stores all of them or raises. At most ``max_batches`` and ``max_bytes`` wait; `submit` refuses more.
     """
 
-    def __init__(self, commit: Callable[[Sequence[Batch]], None], max_batches: int, max_bytes: int) -> None:
+    def __init__(self, commit: Callable[[Sequence[Prepared]], None], max_batches: int, max_bytes: int) -> None:
         self._commit = commit
         self._max_batches = max_batches
         self._max_bytes = max_bytes
-        self._waiting: deque[tuple[Batch, Future[None]]] = deque()
+        self._waiting: deque[tuple[Prepared, Future[None]]] = deque()
         self._bytes = 0
         self._closing = False
         self._changed = threading.Condition()
@@ -37,17 +38,17 @@ class Writer:
         """Batches and bytes that wait for the next commit."""
         return len(self._waiting), self._bytes
 
-    def submit(self, batch: Batch) -> Future[None]:
+    def submit(self, prepared: Prepared) -> Future[None]:
         """Queue a batch; the future is done after its commit. Raises `OverloadedError` when too much waits."""
         future: Future[None] = Future()
         with self._changed:
             if self._closing:
                 raise StoreUnavailableError("the store is closed")
-            full = len(self._waiting) >= self._max_batches or self._bytes + batch.size > self._max_bytes
+            full = len(self._waiting) >= self._max_batches or self._bytes + prepared.batch.size > self._max_bytes
             if full and self._waiting:
                 raise OverloadedError("too much is waiting to be written", retry_after=1.0)
-            self._waiting.append((batch, future))
-            self._bytes += batch.size
+            self._waiting.append((prepared, future))
+            self._bytes += prepared.batch.size
             self._changed.notify()
         return future
 
@@ -69,21 +70,21 @@ class Writer:
                 group = self._take()
             self._write(group)
 
-    def _take(self) -> list[tuple[Batch, Future[None]]]:
-        group: list[tuple[Batch, Future[None]]] = []
+    def _take(self) -> list[tuple[Prepared, Future[None]]]:
+        group: list[tuple[Prepared, Future[None]]] = []
         spans = 0
         while self._waiting and len(group) < GROUP_BATCHES:
-            spans += len(self._waiting[0][0].spans)
+            spans += len(self._waiting[0][0].readings)
             if group and spans > GROUP_SPANS:
                 break
             group.append(self._waiting.popleft())
-            self._bytes -= group[-1][0].size
+            self._bytes -= group[-1][0].batch.size
         return group
 
-    def _write(self, group: list[tuple[Batch, Future[None]]]) -> None:
+    def _write(self, group: list[tuple[Prepared, Future[None]]]) -> None:
         """Commit a group. When it fails for another reason than the store, each batch gets a chance of its own."""
         try:
-            self._commit([batch for batch, _ in group])
+            self._commit([prepared for prepared, _ in group])
         except (StoreUnavailableError, sqlite3.Error) as error:
             failure = unavailable(error)
             log.warning("nothing of %d requests was stored: %s", len(group), failure)
@@ -104,7 +105,7 @@ def unavailable(error: Exception) -> StoreUnavailableError:
     return error if isinstance(error, StoreUnavailableError) else StoreUnavailableError(f"cannot write: {error}")
 
 
-def _settle(group: list[tuple[Batch, Future[None]]], failure: Exception | None) -> None:
+def _settle(group: list[tuple[Prepared, Future[None]]], failure: Exception | None) -> None:
     for _, future in group:
         if not future.set_running_or_notify_cancel():
             continue
