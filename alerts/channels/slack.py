@@ -36,6 +36,7 @@ class SlackChannel:
         """Post or edit ``message``; see `Channel.send`. Keeps the time stamp by which Slack names the message."""
         body = form(message, self._zone, self._linker)
         if self._section.webhook is not None:
+            body.pop("metadata")  # known to chat.postMessage only
             post(resolve(self._section.webhook), json=body, timeout=self._section.timeout)
             return ref
         if "ts" not in ref or message.transition == "test":
