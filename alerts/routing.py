@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from driftbell.alerts.record import Incident
 from driftbell.alerts.settings import DAYS, AlertSettings, PagerDutySection, QuietHours
+from driftbell.alerts.wording import duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ def dry_run(incident: Incident, now: float, settings: AlertSettings, silences: I
     ]
     for step in settings.escalation:
         if incident.severity in step.severities:
-            lines.append(f"{', '.join(step.channels)}: after {step.after:.0f} s if nobody acknowledges")
+            lines.append(f"{', '.join(step.channels)}: after {duration(step.after)} if nobody acknowledges")
     return lines
 
 

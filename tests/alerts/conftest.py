@@ -1,6 +1,7 @@
 """What tests of alerts share: a real SQLite store, findings, and real local servers."""
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -140,3 +141,15 @@ def make() -> Callable[..., Finding]:
 def t0() -> float:
     """When the change of `make` started: Tue 10 Nov 2026 09:14 UTC."""
     return T0
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """A port that nobody listens on at the moment."""
+
+    def find() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
+
+    return find
