@@ -81,6 +81,8 @@ def _model(part: Part, below: _Below) -> _Below:
         call.label(part)
     if part.own and not same and any(call.own for call in others) and not part.counts_tokens:
         return _Below(others)
+    if not same and not part.own and _repeats(part, [call for call in others if call.family == family]):
+        return _Below(others)
     same = _retried(joined(same), True)
     if not same:
         call = Logical(part, requests=below.requests, events=below.events)
@@ -96,6 +98,19 @@ def _model(part: Part, below: _Below) -> _Below:
         _fill_gap(part, same)
         return _Below([*same, *others])
     return _Below([call, *others])
+
+
+def _repeats(part: Part, calls: list[Logical]) -> bool:
+    """Whether a model span says no more than the calls that were made inside tools and agents below it."""
+    if not calls or "response_id" in part.facts:
+        return False
+    inside = sum(_tokens(call.leaf) for call in calls)
+    return _tokens(part) <= inside
+
+
+def _tokens(part: Part) -> int:
+    found = (part.facts.get("input_tokens"), part.facts.get("output_tokens"))
+    return sum(count for count in found if isinstance(count, int))
 
 
 def _step(part: Part, calls: list[Logical]) -> list[Logical]:

@@ -311,6 +311,15 @@ USAGE_MEMBERS: dict[str, tuple[str, ...]] = {
 """Members of a usage object, whoever wrote it: the providers' own spellings and those of the frameworks."""
 
 
+ENDINGS = {
+    ending: field
+    for field, members in {**USAGE_MEMBERS, "request_model": ("model", "model_name", "model_id", "modelId")}.items()
+    for ending in members
+    if "." not in ending and ending not in ("input", "output", "total", "cache_read", "cached_tokens")
+}
+"""Last part of an attribute name -> field: how an emitter that no alias names is still understood."""
+
+
 def _index() -> dict[str, tuple[Alias, ...]]:
     found: dict[str, list[Alias]] = {}
     for field, places in ALIASES.items():

@@ -28,11 +28,13 @@ _CLIENT, _PRODUCER = 3, 4
 def kind_of(span: Span, facts: dict[str, Fact], words: list[str]) -> tuple[Kind, bool]:
     """The kind, and whether the span wraps one generation. ``words`` are the emitter's own words for the kind.
 
-    An emitter's own word wins over the operation name; a weak word ("chain") does so only if the span has nothing
+    Every span of our own SDK that is no report is a call. An emitter's own word wins over the operation name; a weak word ("chain") does so only if the span has nothing
     of a call to show. Without either, model and usage speak.
     """
     if span.name in EVENT_NAMES and span.end == span.start:
         return "event", False
+    if span.scope == SCOPE:
+        return ("embedding" if OPERATIONS.get(str(facts.get("operation"))) == "embedding" else "llm"), False
     operation_id = facts.get("operation_id")
     if isinstance(operation_id, str) and "." in operation_id:
         return _dotted(operation_id)
@@ -51,7 +53,7 @@ def kind_of(span: Span, facts: dict[str, Fact], words: list[str]) -> tuple[Kind,
 
 def _believed(span: Span, facts: dict[str, Fact], kind: Kind, shows_call: bool) -> Kind:
     """An operation name is a guess of some emitters: a call has a model or usage, a retrieval has documents."""
-    if kind not in ("llm", "embedding") or shows_call or span.scope == SCOPE:
+    if kind not in ("llm", "embedding") or shows_call:
         return kind
     if any("retrieval.documents" in name for name in span.attributes) or "retriev" in span.name.lower():
         return "retrieval"

@@ -5,14 +5,14 @@ import re
 
 from driftbell.collectors.call import Source
 from driftbell.collectors.dialects import values
-from driftbell.collectors.dialects.aliases import BY_ATTRIBUTE, PARSERS, Fact
+from driftbell.collectors.dialects.aliases import BY_ATTRIBUTE, ENDINGS, PARSERS, Fact
 from driftbell.collectors.dialects.documents import MAX_SOURCES, passed_sources, retrieved_sources, stated_sources
 from driftbell.collectors.dialects.emitters import Emitter, dialect_of, emitter_of
 from driftbell.collectors.dialects.extra import kept
 from driftbell.collectors.dialects.failure import read_failure
 from driftbell.collectors.dialects.kinds import kind_of
 from driftbell.collectors.dialects.timing import first_token_ms
-from driftbell.collectors.dialects.usage import complete_usage, repair_cache
+from driftbell.collectors.dialects.usage import AGGREGATE, complete_usage, repair_cache
 from driftbell.collectors.dialects.vocabulary import (
     CANONICAL_OPERATIONS,
     KEPT_OPERATIONS,
@@ -89,7 +89,22 @@ def _facts(span: Span) -> tuple[dict[str, Fact], list[str]]:
             if fact is not None:
                 facts[field] = fact
                 ranks[field] = rank
+    if "input_tokens" not in facts and "output_tokens" not in facts:
+        _by_ending(span, facts)
     return facts, sorted(words)
+
+
+def _by_ending(span: Span, facts: dict[str, Fact]) -> None:
+    """Fields of an emitter that no alias names, by the last part of its attribute names; in order of name."""
+    found: dict[str, Fact] = {}
+    for name in sorted(name for name in span.attributes if name.rsplit(".", 1)[-1] in ENDINGS):
+        field = ENDINGS[name.rsplit(".", 1)[-1]]
+        fact = None if AGGREGATE.search(name) else PARSERS.get(field, values.text)(span.attributes[name])
+        if fact is not None:
+            found.setdefault(field, fact)
+    if "input_tokens" in found or "output_tokens" in found:
+        for field, fact in found.items():
+            facts.setdefault(field, fact)
 
 
 def _named(span: Span, facts: dict[str, Fact]) -> None:

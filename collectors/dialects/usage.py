@@ -19,7 +19,8 @@ _INSIDE = (
     "llm_output.token_usage",
     "usage_details",
 )
-_AGGREGATE = re.compile(r"aggregat|total_usage|cumulative|\.metrics$", re.IGNORECASE)
+AGGREGATE = re.compile(r"aggregat|total_usage|cumulative|\.metrics$", re.IGNORECASE)
+"""Names of totals over several calls."""
 
 
 def complete_usage(facts: dict[str, Fact], attributes: Mapping[str, AttributeValue]) -> None:
@@ -27,7 +28,7 @@ def complete_usage(facts: dict[str, Fact], attributes: Mapping[str, AttributeVal
     for name, value in attributes.items():
         if "cached_tokens" in facts and "output_tokens" in facts:
             return
-        if isinstance(value, (str, dict)) and _HOLDER.search(name) and not _AGGREGATE.search(name):
+        if isinstance(value, (str, dict)) and _HOLDER.search(name) and not AGGREGATE.search(name):
             found = values.structure(value)
             if isinstance(found, dict):
                 _fill(facts, _usage_object(found))
