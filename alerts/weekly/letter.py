@@ -58,6 +58,7 @@ class Letter:
     rows: tuple[Row, ...]
     sections: tuple[Section, ...]
     details: tuple[Detail, ...]
+    all_details: int
     footer: tuple[str, ...]
     bars: tuple[float | None, ...]
     bars_title: str
@@ -111,6 +112,7 @@ def _letter(
         rows=rows,
         sections=tuple(section for section in sections(numbers, lines) if section.lines),
         details=tuple(detail_of(one) for one in numbers.workflows if not (several and one.quiet))[:MAX_DETAILS],
+        all_details=len([one for one in numbers.workflows if not (several and one.quiet)]),
         footer=_footer(numbers),
         bars=_bars(numbers),
         bars_title="Cost per day, five weeks",
@@ -146,7 +148,9 @@ def _row(figure: Figure) -> Row:
 def _portfolio(numbers: WeeklyNumbers, lines: int) -> tuple[str, tuple[str, ...], tuple[Row, ...]]:
     columns = ("", "cost", "per outcome", "usual", "what changed most")
     loud = [week for week in numbers.workflows if not week.quiet]
-    return "Your AI features, worst first", columns, tuple(_portfolio_row(week) for week in loud[: lines * 3])
+    kept = loud[: min(lines * 3, PORTFOLIO_ROWS)]
+    cut = f" ({len(kept)} of {len(loud)} that were not quiet)" if len(kept) < len(loud) else ""
+    return f"Your AI features, worst first{cut}", columns, tuple(_portfolio_row(week) for week in kept)
 
 
 def _portfolio_row(week: WorkflowWeek) -> Row:

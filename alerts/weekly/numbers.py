@@ -57,13 +57,14 @@ class WorkflowWeek:
 
     @property
     def moved(self) -> list[Figure]:
-        """What changed for better or worse, the farthest first; groups only where the whole did not move alike."""
+        """What changed: worse first, cost per outcome, then the farthest; groups where the whole did not move alike."""
         whole = [figure for figure in self.figures if figure.moved]
         named = {(figure.measure.name, figure.verdict) for figure in whole}
         groups = [
             figure for figure in self.groups if (figure.measure.name, figure.verdict) not in named and figure.moved
         ]
-        return sorted(whole + groups, key=lambda figure: (figure.verdict != "Worse", -figure.weight))
+        first = "cost_per_outcome"
+        return sorted(whole + groups, key=lambda f: (f.verdict != "Worse", f.name != first, -f.weight))
 
     @property
     def quiet(self) -> bool:

@@ -115,7 +115,7 @@ def _with_effect(
             continue
         before = _ratio(draft, range(max(day - WEEK_DAYS, 0), day))
         after = _ratio(draft, after_days)
-        if before is None or after is None:
+        if before is None or after is None or _moved_already(draft, day, before, after):
             continue
         size = abs(after - before) / (draft.measure.worth.of(before) or 1.0)
         if size >= 1 and (best is None or size > best[0]):
@@ -123,6 +123,12 @@ def _with_effect(
             effect = (measure.label, before, after, measure.unit)
             best = size, Change(change.at, change.kind, change.what, change.seen, *effect)
     return best[1] if best else change
+
+
+def _moved_already(draft: Draft, day: int, before: float, after: float) -> bool:
+    """Whether the week's days before the change look like those after it, so that it came too late to matter."""
+    early = _ratio(draft, range(USUAL_WEEKS * WEEK_DAYS, day))
+    return early is not None and abs(early - after) < abs(early - before)
 
 
 def _ratio(draft: Draft, days: range) -> float | None:

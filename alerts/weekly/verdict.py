@@ -109,7 +109,8 @@ def _error(
         from_days = max(from_days, smoothed * (1 - smoothed) / mean_cases)
     a, b = (len(past) - 1) * from_weeks, DAYS_WEIGHT * from_days
     variance = max(from_weeks, (a + b) / (len(past) - 1 + DAYS_WEIGHT))
-    freedom = (a + b) ** 2 / (a**2 / (len(past) - 1) + b**2 / DAYS_WEIGHT) if a + b > 0 else 1.0
+    part = a / (a + b) if a + b > 0 else 1.0
+    freedom = 1 / (part**2 / (len(past) - 1) + (1 - part) ** 2 / DAYS_WEIGHT)
     now = variance * max(1.0, mean_cases / cases)
     return math.sqrt(now + variance / len(past)), freedom
 

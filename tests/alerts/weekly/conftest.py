@@ -7,14 +7,18 @@ Letter drafting: nothing at all happens.
 """
 
 import random
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from types import ModuleType
+
+import pytest
 
 from driftbell.alerts.weekly.numbers import Facts, WeeklyNumbers, weekly_numbers
 from driftbell.alerts.weekly.settings import EVERYONE, Recipient, WeeklySettings
 from driftbell.alerts.weekly.told import Told
 from driftbell.alerts.weekly.weeks import HOUR, Days, Week, week_named
-from driftbell.collectors.call import Call, Judgement, ManualTask, Marker
+from driftbell.collectors.call import Call, Judgement, ManualTask, Marker, Source
 from driftbell.collectors.point import Point, PointKey, merge
 from driftbell.collectors.rollup import Rollup
 from driftbell.detectors.decomposition import UnitPrices
@@ -93,8 +97,6 @@ def _claim(ts: float, day: int, chance: random.Random) -> Iterator[Record]:
 
 
 def _search(ts: float, day: int, chance: random.Random) -> Iterator[Record]:
-    from driftbell.collectors.call import Source
-
     empty = chance.random() < (0.10 if day >= 31 else 0.02)
     tokens = {"input_tokens": int(chance.uniform(900, 1100)), "output_tokens": 120, "model": "atlas-mini"}
     call = _call(ts, "policy-search", chance, sources=() if empty else (Source("d1", 0.7, 12.0),), **tokens)
@@ -190,3 +192,15 @@ def numbers(
     recipient = Recipient(**{**EVERYONE.model_dump(), "workflows": workflows, "zone": week.zone_name})
     points = hour_points(five_weeks(week) if records is None else records)
     return weekly_numbers(points, week, facts(week) if told is None else told, settings, recipient)
+
+
+@pytest.fixture(scope="session")
+def insurer() -> ModuleType:
+    """Everything above, for tests."""
+    return sys.modules[__name__]
+
+
+@pytest.fixture(scope="session")
+def records() -> list[Record]:
+    """The five weeks of records."""
+    return five_weeks(WEEK)

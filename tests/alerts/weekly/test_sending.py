@@ -1,0 +1,280 @@
+"""Sending: exactly once, from a frozen letter, over a real SMTP server and a real store."""
+
+import socket
+from dataclasses import replace
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+
+import pytest
+from aiosmtpd.controller import Controller
+
+from driftbell.alerts.channels.delivery import DeliveryError
+from driftbell.alerts.channels.email import deliver
+from driftbell.alerts.schema import MIGRATIONS
+from driftbell.alerts.settings import EmailSection
+from driftbell.alerts.summary import WeeklyMail, asked_for, summarise, trial
+from driftbell.alerts.weekly import periods
+from driftbell.alerts.weekly.numbers import Facts, weekly_numbers
+from driftbell.alerts.weekly.schedule import send_moment
+from driftbell.alerts.weekly.settings import EVERYONE, Recipient, WeeklySettings
+from driftbell.alerts.weekly.source import StoreSource
+from driftbell.alerts.weekly.weeks import week_named
+from driftbell.collectors.batch import Batch
+from driftbell.collectors.call import Call, Judgement, ManualTask
+from driftbell.collectors.rollup import rollup
+from driftbell.collectors.store import Store
+
+READER = Recipient(name="Claims owner", email=("owner@example.org",), zone="Europe/Berlin", workflows=("claims-*",))
+PERIOD = "2026-11-09"
+
+
+class Clock:
+    def __init__(self, now: float) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Memory:
+    """A source that answers from lists and counts how often it is asked."""
+
+    def __init__(self, points, facts) -> None:
+        self._points, self._facts, self.asked = points, facts, 0
+
+    def points(self, week, recipient):
+        self.asked += 1
+        return iter(self._points)
+
+    def facts(self, week):
+        return self._facts
+
+
+class Post:
+    """Takes mails, or fails with the reasons it was given, the first first."""
+
+    def __init__(self, *reasons: str | None) -> None:
+        self.mails: list[EmailMessage] = []
+        self.reasons = list(reasons)
+
+    def __call__(self, mail: EmailMessage) -> None:
+        reason = self.reasons.pop(0) if self.reasons else None
+        if reason == "killed":
+            raise KeyboardInterrupt
+        if reason is not None:
+            raise DeliveryError(reason)
+        self.mails.append(mail)
+
+
+@pytest.fixture
+def source(insurer, records):
+    return Memory(insurer.hour_points(records), insurer.facts(insurer.WEEK))
+
+
+@pytest.fixture
+def configured(insurer) -> WeeklySettings:
+    return insurer.SETTINGS.model_copy(update={"recipients": (READER,)})
+
+
+@pytest.fixture
+def due(insurer) -> float:
+    return send_moment(insurer.WEEK, READER, 2)
+
+
+@pytest.fixture
+def service(open_store, configured, source, due):
+    """A weekly mail service that has been running for a day: its recipient is enrolled."""
+    clock = Clock(due - 86_400)
+
+    def start(post) -> WeeklyMail:
+        return WeeklyMail(configured, source, open_store().write, post, "driftbell@example.org", clock)
+
+    start(Post()).wake()
+    clock.now = due
+    start.clock = clock
+    return start
+
+
+def test_a_summary_is_sent_once_however_often_the_service_wakes_or_restarts(service, source):
+    post = Post()
+    assert [one.result for one in service(post).wake()] == ["sent"]
+    for _ in range(3):
+        assert service(post).wake() == []
+    assert len(post.mails) == 1
+    assert source.asked == 1
+
+
+def test_a_refused_summary_is_tried_again_after_a_pause_with_the_same_bytes(service, source):
+    post = Post("refused_451")
+    weekly = service(post)
+    assert [one.result for one in weekly.wake()] == ["failed"]
+    assert [one.result for one in weekly.wake()] == ["elsewhere"]
+    service.clock.now += periods.LEASE + 1
+    source._points = []
+    assert [one.result for one in service(post).wake()] == ["sent"]
+    assert "Claims triage" in str(post.mails[0]["Subject"])
+    assert source.asked == 1
+
+
+@pytest.mark.parametrize("reason", ["timeout", "connection_lost"])
+def test_a_summary_that_was_perhaps_sent_is_reported_and_not_repeated(service, reason):
+    post = Post(reason)
+    weekly = service(post)
+    assert [one.result for one in weekly.wake()] == ["uncertain"]
+    service.clock.now += 86_400
+    assert weekly.wake() == []
+    assert [one.state for one in weekly.overdue()] == ["uncertain"]
+
+
+def test_a_process_killed_while_sending_leaves_a_report_and_no_second_mail(service):
+    with pytest.raises(KeyboardInterrupt):
+        service(Post("killed")).wake()
+    post = Post()
+    assert [one.result for one in service(post).wake()] == ["elsewhere"]
+    service.clock.now += periods.LEASE + 1
+    again = service(post)
+    assert again.wake() == []
+    assert post.mails == []
+    assert [one.state for one in again.overdue()] == ["uncertain"]
+
+
+def test_a_process_killed_while_computing_loses_nothing(service, source, monkeypatch):
+    def killed(week):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(source, "facts", killed)
+        with pytest.raises(KeyboardInterrupt):
+            service(Post()).wake()
+    service.clock.now += periods.LEASE + 1
+    post = Post()
+    assert [one.result for one in service(post).wake()] == ["sent"]
+    assert len(post.mails) == 1
+
+
+def test_an_unsent_summary_is_overdue_after_its_hours(service):
+    weekly = service(Post("unreachable", "unreachable"))
+    weekly.wake()
+    assert weekly.overdue() == []
+    service.clock.now += 3 * 3600
+    assert [(one.recipient, one.period) for one in weekly.overdue()] == [(READER.name, PERIOD)]
+
+
+def test_after_days_of_downtime_the_mail_says_it_is_late(service):
+    service.clock.now += 3 * 86_400
+    post = Post()
+    service(post).wake()
+    assert "This summary is late: it was due Mon 16 Nov 08:00." in post.mails[0].get_body(("plain",)).get_content()
+
+
+class Inbox:
+    def __init__(self) -> None:
+        self.mails: list[bytes] = []
+
+    async def handle_DATA(self, server, session, envelope):  # noqa: N802 the name aiosmtpd calls
+        self.mails.append(envelope.content)
+        return "250 kept"
+
+
+def test_a_real_smtp_server_receives_it_with_one_click_to_leave(service):
+    inbox = Inbox()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    controller = Controller(inbox, hostname="127.0.0.1", port=port)
+    controller.start()
+    try:
+        section = EmailSection(
+            kind="email", host="127.0.0.1", port=port, tls="none", sender="driftbell@example.org", to=("x@example.org",)
+        )
+        assert [one.result for one in service(lambda mail: deliver(mail, section)).wake()] == ["sent"]
+    finally:
+        controller.stop()
+    (raw,) = inbox.mails
+    mail = message_from_bytes(raw, policy=policy.default)
+    assert mail["To"] == "owner@example.org"
+    assert mail["List-Unsubscribe"] == "<https://driftbell.example.org/unsubscribe?k=1>"
+    assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert mail["Message-ID"].startswith(f"<weekly.{PERIOD}.")
+    assert mail["References"].endswith("@example.org>")
+    assert "review score “groundedness”" in mail.get_body(("plain",)).get_content()
+    assert "<table" in mail.get_body(("html",)).get_content()
+    assert all(len(line) <= 998 for line in raw.split(b"\r\n"))
+
+
+def test_a_trial_goes_to_one_person_and_is_another_mail(configured, source, insurer, due):
+    mail = trial(source, configured, READER, insurer.WEEK, "driftbell@example.org", "me@example.org", due)
+    assert mail["To"] == "me@example.org"
+    assert "trial" in mail["Message-ID"]
+
+
+def test_what_was_sent_can_be_shown_again_as_it_was(service, open_store):
+    post = Post()
+    service(post).wake()
+    kept = periods.frozen(open_store().read(), READER.name, PERIOD)
+    assert kept.rendered.text.split() == post.mails[0].get_body(("plain",)).get_content().split()
+    assert '"week": "2026-W46"' in kept.numbers
+
+
+def test_old_periods_are_dropped(store):
+    with store.write() as tx:
+        for year in range(2000, 2070):
+            periods.enrol(tx, "r", f"{year}-01-01", 0.0)
+        periods.forget(tx, ["r"])
+        assert len(periods.known(tx)["r"]) == periods.KEEP
+        assert "2069-01-01" in periods.known(tx)["r"]
+
+
+def test_what_is_asked_for_on_the_command_line(configured, due):
+    assert asked_for(WeeklySettings(), due, None, None, None, None)[0].name == "everyone"
+    who, week = asked_for(configured, due, "2026-W46", "policy-search", None, READER.name)
+    assert (who.workflows, week.name, week.zone_name) == (("policy-search",), "2026-W46", "Europe/Berlin")
+    with pytest.raises(ValueError, match="Claims owner"):
+        asked_for(configured, due, None, None, None, "nobody")
+    with pytest.raises(ValueError, match="2026-W46"):
+        asked_for(configured, due, "last", None, None, None)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Asia/Kolkata"])
+def test_the_store_gives_the_numbers_of_its_own_records(tmp_path, insurer, records, zone):
+    week = week_named("2026-W46", zone)
+    some = [named(record, i) for i, record in enumerate(records[:5000])]
+    store = Store.open(tmp_path, [MIGRATIONS])
+    try:
+        store.append(
+            Batch(
+                calls=[r for r in some if isinstance(r, Call)],
+                judgements=[r for r in some if isinstance(r, Judgement)],
+                manual_tasks=[r for r in some if isinstance(r, ManualTask)],
+            )
+        )
+        reader = Recipient(name="all", zone=zone)
+        stored = summarise(StoreSource(store), WeeklySettings(), reader, week)
+    finally:
+        store.close()
+    expected = weekly_numbers(minute_points(some), week, Facts(), WeeklySettings(), reader)
+    assert stored.numbers.workflows
+    for mine, theirs in zip(stored.numbers.workflows, expected.workflows, strict=True):
+        for one, other in zip(mine.figures, theirs.figures, strict=True):
+            assert (one.name, one.verdict) == (other.name, other.verdict)
+            assert (one.this, one.last, one.usual) == pytest.approx((other.this, other.last, other.usual))
+
+
+def minute_points(records):
+    return rollup(*([r for r in records if isinstance(r, kind)] for kind in (Call, Judgement, ManualTask)))
+
+
+def named(record, number):
+    """The record with an identity, as everything that reaches the store has one."""
+    if isinstance(record, Call):
+        return replace(record, trace_id=f"{number:032x}", span_id=f"{number:016x}")
+    return replace(record, id=f"r{number}")
+
+
+def test_without_any_configuration_everything_is_in_one_summary(tmp_path, insurer):
+    store = Store.open(tmp_path, [MIGRATIONS])
+    try:
+        empty = summarise(StoreSource(store), WeeklySettings(), EVERYONE, insurer.WEEK)
+    finally:
+        store.close()
+    assert "No calls were received" in empty.rendered.text
