@@ -4,13 +4,14 @@ import email
 import email.policy
 import os
 import re
+import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from email.message import EmailMessage
 from pathlib import Path
-from shutil import which
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from driftbell.alerts.links import Linker
 from driftbell.alerts.message import Message
 from driftbell.alerts.settings import AlertSettings, EmailSection, Links
 
-POSTFIX = which("postfix") or "/usr/sbin/postfix"
+POSTFIX = shutil.which("postfix") or "/usr/sbin/postfix"
 
 
 class Inbox:
@@ -182,17 +183,18 @@ postlog unix-dgram n - n - 1 postlogd
 
 
 @pytest.fixture
-def postfix(tmp_path: Path, inbox: tuple[Inbox, int], free_port: Callable[[], int]) -> Iterator[int]:
+def postfix(inbox: tuple[Inbox, int], free_port: Callable[[], int]) -> Iterator[int]:
     """A Postfix of its own folder that relays to the test's inbox; the port on which it listens."""
     if not Path(POSTFIX).exists():
         pytest.skip("postfix is not installed (apt-get install postfix)")
     if os.geteuid() != 0:
         pytest.skip("postfix can only be started as root")
     port = free_port()
-    conf, queue, data, log = (tmp_path / name for name in ("conf", "queue", "data", "log"))
+    home = Path(tempfile.mkdtemp(prefix="postfix-"))  # pytest's own folders are closed to the user postfix
+    home.chmod(0o755)
+    conf, queue, data, log = (home / name for name in ("conf", "queue", "data", "log"))
     for folder in (conf, queue, data, log):
         folder.mkdir()
-    tmp_path.chmod(0o755)
     settings = {
         "compatibility_level": "3.6", "inet_interfaces": "127.0.0.1", "myhostname": "bell.test",
         "mydestination": "", "relayhost": f"[127.0.0.1]:{inbox[1]}", "disable_dns_lookups": "yes",
@@ -211,6 +213,7 @@ def postfix(tmp_path: Path, inbox: tuple[Inbox, int], free_port: Callable[[], in
         yield port
     finally:
         subprocess.run([POSTFIX, "-c", str(conf), "stop"], capture_output=True, timeout=60)
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def test_a_real_postfix_takes_it_and_hands_it_on(
