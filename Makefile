@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench serve lock clean
+.PHONY: demo test check bench serve docs lock clean
 
 demo: .venv/editable
 	$(BIN)/driftbell demo --out demo-out
@@ -36,10 +36,16 @@ serve: .venv/editable
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
 
+# For maintainers: after a change of a command's options.
+docs: .venv/editable
+	$(BIN)/python tests/kit/command_docs.py
+
 # For maintainers: after a change of the dependencies in pyproject.toml (needs uv).
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --no-annotate --no-header --extra service --group dev pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --no-annotate --no-header -c requirements.lock --group pyproject.toml:browser -o requirements-browser.lock
 
 clean:
 	rm -rf .venv .cache build demo-out *.egg-info
