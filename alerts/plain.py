@@ -10,7 +10,7 @@ import unicodedata
 MAX_NAME = 512
 _ISOLATE, _POP = "\u2068", "\u2069"
 _WORD_JOINER = "\u2060"
-_MENTION = re.compile(r"@(?=(?:channel|here|everyone|all|group|team)\b)|(?<=<)(?=[!@#])", re.IGNORECASE)
+_MENTION = re.compile(r"@(?=(?:channel|here|everyone|all|group|team)\b)|(?<=<)(?=\S)", re.IGNORECASE)
 
 
 def plain(text: str, limit: int = 120) -> str:
@@ -36,10 +36,14 @@ def shorten(text: str, limit: int) -> str:
 
 
 def name(text: str) -> str:
-    """An identifying name bounded to `MAX_NAME` characters; two long names that differ stay different."""
+    """An identifying name that can be stored: at most `MAX_NAME` characters and no half of a surrogate pair.
+
+    Two long names that differ stay different.
+    """
+    raw = text.encode(errors="replace")
     if len(text) <= MAX_NAME:
-        return text
-    return text[: MAX_NAME - 13] + "…" + hashlib.sha256(text.encode(errors="replace")).hexdigest()[:12]
+        return raw.decode()
+    return raw.decode()[: MAX_NAME - 13] + "…" + hashlib.sha256(raw).hexdigest()[:12]
 
 
 def no_mentions(text: str) -> str:

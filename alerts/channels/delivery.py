@@ -1,10 +1,14 @@
 """What every channel keeps to: it sends one message or raises one kind of error that says whether to try again."""
 
+import logging
 from typing import Protocol
 
 import requests
 
 from driftbell.alerts.message import Message
+
+# At level DEBUG urllib3 writes the path of every request, which is the credential of some channels.
+logging.getLogger("urllib3.connectionpool").setLevel(logging.WARNING)
 
 MAX_RESPONSE = 65_536
 MAX_RETRY_AFTER = 3600.0
