@@ -4,9 +4,12 @@ import re
 from pathlib import Path
 
 import click
+import command_docs
 import pytest
+import yaml
 
 from driftbell.service.cli import cli
+from driftbell.service.config import Config, load_config
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("service/sample/*.md")]
@@ -22,23 +25,8 @@ def own(file: Path) -> bool:
     return not {".venv", ".cache", ".git", ".types", "build"} & set(file.relative_to(ROOT).parts)
 
 
-def help_of(name: str) -> str:
-    command = cli.get_command(CONTEXT, name)
-    assert command is not None
-    with click.Context(command, info_name=name, parent=CONTEXT, max_content_width=100, terminal_width=100) as context:
-        return command.get_help(context)
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_is_described_with_its_current_help(name):
-    text = (ROOT / "docs" / "commands.md").read_text()
-    assert f"## {name}\n" in text
-    assert help_of(name) in text, "write it anew with: python -m tests.write_command_docs"
-
-
-def test_only_commands_that_exist_are_described():
-    text = (ROOT / "docs" / "commands.md").read_text()
-    assert re.findall(r"^## (\S+)$", text, re.MULTILINE) == COMMANDS
+def test_every_command_is_described_with_its_current_help():
+    assert command_docs.PAGE.read_text() == command_docs.page(), "make docs writes it anew"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -63,3 +51,25 @@ def test_nothing_speaks_of_one_machine():
         str(f.relative_to(ROOT)) for f in SOURCES if own(f) and f != Path(__file__) and MACHINE.search(f.read_text())
     ]
     assert found == []
+
+
+def configurations() -> list[str]:
+    return re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "configure.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("text", configurations())
+def test_every_example_configuration_is_valid(text, tmp_path):
+    file = tmp_path / "example.yaml"
+    file.write_text(text)
+    load_config(file)
+
+
+def test_every_part_of_the_configuration_is_described():
+    shown = {key for text in configurations() for key in yaml.safe_load(text)}
+    assert shown == set(Config.model_fields)
+
+
+def test_every_page_is_reached_from_the_index():
+    index = (ROOT / "docs" / "index.md").read_text()
+    pages = [page.relative_to(ROOT / "docs").as_posix() for page in ROOT.glob("docs/**/*.md")]
+    assert not [page for page in pages if page != "index.md" and f"({page})" not in index]

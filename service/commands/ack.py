@@ -14,7 +14,10 @@ from driftbell.service.commands.options import by_option, configured, where_opti
 @by_option
 @where_options
 def command(config_file: Path | None, data_dir: Path | None, by: str, verdict: str | None, incident: str) -> None:
-    """Take INCIDENT: escalation stops, everyone who was told sees who has it."""
+    """Take INCIDENT, or say what it was.
+
+    Escalation stops; everyone who was told sees who has it.
+    """
     import time
 
     from driftbell.alerts.actions import acknowledge

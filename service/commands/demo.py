@@ -30,9 +30,10 @@ and a service beside it: [bold]driftbell serve[/bold]   (README.md tells what it
     help="Folder for the messages and the weekly summary.",
 )
 def command(out: Path) -> None:
-    """Play twenty days of real traffic into a fresh service and show what it rings about.
+    """Show everything on a sample of real traffic.
 
-    The service runs on a temporary folder and loopback only; the traffic is sent over OTLP/HTTP.
+    Twenty days of three LLM features are played into a fresh service in about a minute. The service runs on a
+    temporary folder and loopback only; the traffic is sent over OTLP/HTTP.
     """
     import tempfile
     import time

@@ -11,9 +11,10 @@ from driftbell.service.commands.options import configured, where_options
 @click.option("--send-test", is_flag=True, help="Send a test message on every configured channel.")
 @where_options
 def command(config_file: Path | None, data_dir: Path | None, send_test: bool) -> None:
-    """Check ports, store, prices, secrets, channels, clock and how far the telemetry can be trusted.
+    """Check this installation.
 
-    Exit code 1 when something is bad.
+    Ports, store, prices, secrets, channels, clock, and how far the telemetry can be trusted. Exit code 1 when
+    something is bad.
     """
     import time
 

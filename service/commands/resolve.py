@@ -12,7 +12,10 @@ from driftbell.service.commands.options import by_option, configured, where_opti
 @by_option
 @where_options
 def command(config_file: Path | None, data_dir: Path | None, by: str, incident: str) -> None:
-    """Close INCIDENT; what still fires stays quiet until it fires anew."""
+    """Close INCIDENT.
+
+    What still fires stays quiet until it fires anew.
+    """
     import time
 
     from driftbell.alerts import actions

@@ -36,7 +36,10 @@ def command(
     incident: str | None,
     reason: str,
 ) -> None:
-    """Keep matching incidents quiet. They are still recorded; what is open at the end is told then."""
+    """Keep matching incidents quiet for a while.
+
+    They are still recorded; what is open at the end is told then.
+    """
     import time
 
     from driftbell.alerts import actions

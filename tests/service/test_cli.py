@@ -1,0 +1,121 @@
+"""The command line: what it prints, its exit codes, and that a mistake is one clear line."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+from driftbell_process import driftbell
+from running_service import CALL
+
+
+def test_help_names_every_command():
+    told = driftbell("--help").stdout
+    for name in ("serve", "incidents", "ack", "resolve", "silence", "summary", "check-config", "doctor", "demo"):
+        assert f"\n  {name} " in told
+
+
+def test_help_loads_nothing_heavy():
+    script = """import sys
+from driftbell.service.cli import cli
+cli(["--help"], standalone_mode=False)
+print(*sys.modules)"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    loaded = {name.split(".")[0] for name in run.stdout.split()}
+    assert not loaded & {"pydantic", "numpy", "river", "starlette", "uvicorn", "rich", "requests", "grpc"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["incidents", "--limit", "0"],
+        ["ack"],
+        ["silence", "--for", "4x", "--workflow", "a"],
+        ["summary", "--format", "pdf"],
+    ],
+)
+def test_wrong_usage_exits_with_2_and_one_line_that_names_the_help(arguments):
+    ended = driftbell(*arguments)
+    assert ended.returncode == 2
+    assert len(ended.stderr.splitlines()) == 1
+    assert "--help" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [["incidents"], ["summary"], ["ack", "x"], ["silence", "--for", "4h", "--workflow", "a"]]
+)
+def test_a_folder_without_data_is_told_and_nothing_is_created(tmp_path, arguments):
+    ended = driftbell(*arguments, "--data-dir", tmp_path / "none")
+    assert ended.returncode == 1
+    assert "--data-dir" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    assert not (tmp_path / "none").exists()
+
+
+def test_check_config_tells_a_valid_file(tmp_path):
+    file = tmp_path / "f.yaml"
+    file.write_text("listen: {http: 127.0.0.1:4318}\n")
+    ended = driftbell("check-config", file)
+    assert (ended.returncode, ended.stdout) == (0, f"{file}: valid\n")
+
+
+def test_check_config_names_the_line_and_the_nearest_key(tmp_path):
+    file = tmp_path / "f.yaml"
+    file.write_text("listen:\n  htpp: 127.0.0.1:4318\n")
+    ended = driftbell("check-config", file)
+    assert ended.returncode == 1
+    assert ended.stderr == f"error: {file}: line 2: listen.htpp: unknown key, did you mean http?\n"
+
+
+def test_check_config_notes_a_secret_that_is_not_here(tmp_path):
+    file = tmp_path / "f.yaml"
+    file.write_text("token: env:NOT_SET_HERE\n")
+    ended = driftbell("check-config", file)
+    assert ended.returncode == 0
+    assert "note: token: the secret env:NOT_SET_HERE" in ended.stdout
+
+
+def test_commands_work_beside_a_running_service(serve, tmp_path):
+    running = serve(tmp_path / "data")
+    running.send(CALL)
+    folder = ("--data-dir", tmp_path / "data")
+    assert driftbell("incidents", *folder).stdout == "No incident so far.\n"
+    assert driftbell("incidents", "--json", *folder).stdout == ""
+    silenced = driftbell("silence", "--for", "4h", "--workflow", "triage", "--by", "ana", *folder)
+    assert silenced.returncode == 0
+    assert "quiet for 4 h" in silenced.stdout
+    refused = driftbell("ack", "none", *folder)
+    assert refused.returncode == 1
+    assert "there is no incident none" in refused.stderr
+
+
+def test_a_summary_is_computed_in_every_form_and_nothing_is_sent(serve, tmp_path):
+    running = serve(tmp_path / "data")
+    running.time[0] = time.time()
+    running.send(CALL)
+    folder = ("--data-dir", tmp_path / "data")
+    week = time.strftime("%G-W%V", time.gmtime(CALL.ts))
+    text = driftbell("summary", "--week", week, *folder)
+    assert text.returncode == 0, text.stderr
+    assert "triage" in text.stdout
+    out = tmp_path / "summary.html"
+    assert driftbell("summary", "--week", week, "--format", "html", "--out", out, *folder).returncode == 0
+    assert "<html" in out.read_text()
+    json.loads(driftbell("summary", "--week", week, "--format", "json", *folder).stdout)
+    refused = driftbell("summary", "--week", "last", *folder)
+    assert refused.returncode == 1
+    assert "2026-W46" in refused.stderr
+    assert driftbell("summary", "--send", "--to", "a@b.c", *folder).returncode == 1
+
+
+def test_doctor_tells_what_is_good_and_what_is_not(tmp_path):
+    file = tmp_path / "f.yaml"
+    file.write_text("listen: {http: 127.0.0.1:0, grpc: null}\ntoken: env:NOT_SET_HERE\n")
+    ended = driftbell("doctor", "--config", file, "--data-dir", tmp_path / "none")
+    assert ended.returncode == 1
+    assert "bad  secrets" in ended.stdout
+    assert "NOT_SET_HERE" in ended.stdout
+    file.write_text("listen: {http: 127.0.0.1:0, grpc: null}\n")
+    assert driftbell("doctor", "--config", file, "--data-dir", tmp_path / "none").returncode == 0
