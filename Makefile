@@ -24,7 +24,7 @@ serve: .venv/editable
 
 # The editable install maps the folders to driftbell.*; it takes a second and no network.
 .venv/editable: .venv/locked pyproject.toml
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/locked: requirements.lock
