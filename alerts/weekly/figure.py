@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import add
 from typing import Literal
 
 from driftbell.alerts.weekly.tally import Only, Series, WorkflowTally
@@ -117,7 +118,7 @@ def worked_around(tally: WorkflowTally, only: Only | None) -> Series:
     manual = tally.series("manual", only).hits
     if not any(manual):
         return Series()
-    return Series(manual, [m + ok for m, ok in zip(manual, answered(tally, only).hits, strict=True)])
+    return Series(manual, list(map(add, manual, answered(tally, only).hits)))
 
 
 def answered(tally: WorkflowTally, only: Only | None = None) -> Series:

@@ -12,7 +12,7 @@ from driftbell.alerts.weekly.figure import Draft, Figure, Measure, measures_of
 from driftbell.alerts.weekly.money import Budget, Money, budget_of, money_of
 from driftbell.alerts.weekly.outcome import Outcome, outcome_of
 from driftbell.alerts.weekly.settings import Recipient, WeeklySettings, WorkflowSettings
-from driftbell.alerts.weekly.tally import ENOUGH_PEOPLE, Only, Series, WorkflowTally, tally
+from driftbell.alerts.weekly.tally import CALLS, ENOUGH_PEOPLE, Only, Series, WorkflowTally, tally
 from driftbell.alerts.weekly.told import Change, Told, changes_of
 from driftbell.alerts.weekly.verdict import Worth, compare, discoveries, judge
 from driftbell.alerts.weekly.weeks import DAYS_SHORT, MONTHS, USUAL_WEEKS, WEEK_DAYS, Days, Week
@@ -201,19 +201,19 @@ def _by_traffic(figure: Figure, money: Money) -> Figure:
 
 def complete_weeks(found: WorkflowTally) -> list[int]:
     """The usual weeks that lie wholly after the first data; only they can be summed."""
-    first = min(day for day, _ in found.days)
-    return [week for week in range(USUAL_WEEKS) if week * WEEK_DAYS >= first]
+    return [week for week in range(USUAL_WEEKS) if week * WEEK_DAYS >= found.first]
 
 
 def groups_of(found: WorkflowTally) -> list[Only]:
     """Segments and risk tiers worth a look of their own: where there is more than one, the largest first."""
     groups: list[Only] = []
     for place in (0, 1):
-        sizes: dict[str, int] = {}
-        for (day, key), sums in found.days.items():
+        sizes: dict[str, float] = {}
+        for key, measures in found.slices.items():
             value = key[place]
-            if value is not None and day >= USUAL_WEEKS * WEEK_DAYS:
-                sizes[value] = sizes.get(value, 0) + sums.calls
+            calls = sum(measures[CALLS][USUAL_WEEKS * WEEK_DAYS : Days.count])
+            if value is not None and calls:
+                sizes[value] = sizes.get(value, 0.0) + calls
         largest = sorted(sizes, key=lambda value: (-sizes[value], value))[:MAX_GROUPS]
         groups += [Only(place, value) for value in largest if len(sizes) > 1]
     return groups
@@ -248,7 +248,7 @@ def _workflow_week(
     figures = [_finish(draft, real.get(id(draft), False), whole_weeks) for draft in drafts]
     whole = tuple(_by_traffic(figure, money) for figure in figures if figure.only is None)
     cost, calls = found.series("cost"), found.series("calls")
-    first = min(day for day, _ in found.days)
+    first = found.first
     told = tuple(one for one in facts.told if one.workflow == name and one.within(days.week))
     usual_calls = [calls.week(week)[0] for week in whole_weeks]
     return WorkflowWeek(

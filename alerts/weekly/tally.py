@@ -1,7 +1,9 @@
 """Points of five weeks -> sums per local day and slice: the one pass over the data that every number rests on."""
 
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import add, sub
 
 from driftbell.alerts.weekly.weeks import WEEK_DAYS, Days
 from driftbell.collectors.point import Point, PointKey, Quantity
@@ -11,60 +13,46 @@ MAX_NAMES = 200
 ENOUGH_PEOPLE = 10
 """Smaller groups are not shown; a point names at most its sixteen heaviest users, enough to tell ten."""
 
-Row = list[float]
 Slice = tuple[str | None, str | None]
+CALLS, MANUAL = "calls", "manual"
+"""Counts, whose trials are the days themselves."""
 
 
-@dataclass(slots=True)
-class DayTally:
-    """Sums of one slice (segment, risk tier) and day: name -> ``[hits or sum, trials or count]``."""
-
-    calls: int = 0
-    manual: int = 0
-    sums: dict[str, Row] = field(default_factory=dict)
-
-    def add(self, name: str, amount: float, trials: float) -> None:
-        """Count ``amount`` over ``trials`` for one measure."""
-        row = self.sums.get(name)
-        if row is None:
-            self.sums[name] = [amount, trials]
-        else:
-            row[0] += amount
-            row[1] += trials
+def _zeros(count: int) -> "array[float]":
+    return array("d", bytes(8 * count))
 
 
 @dataclass(slots=True)
 class WorkflowTally:
-    """Everything kept of one workflow."""
+    """Everything kept of one workflow.
 
-    days: dict[tuple[int, Slice], DayTally] = field(default_factory=dict)
+    ``slices``: (segment, risk tier) -> measure -> hits or sums of the 35 days, then their trials or counts.
+    """
+
+    slices: "dict[Slice, dict[str, array[float]]]" = field(default_factory=dict)
+    first: int = Days.count
+    """The first day with any data."""
     cells: dict[tuple[int, str | None, str | None], Point] = field(default_factory=dict)
     """(week, segment, model) -> what the decomposition of cost needs; week 4 is the week itself."""
     latency: dict[int, Quantity] = field(default_factory=dict)
     people: dict[str | None, set[str]] = field(default_factory=dict)
     """Users of the week itself, in all (None) and by segment; at most twenty are held, and never shown."""
     versions: dict[tuple[str, str], dict[int, int]] = field(default_factory=dict)
-    """(``prompt version`` or ``model``, value) -> calls per day."""
+    """(``prompt`` or ``model``, value) -> calls per day."""
     names: set[str] = field(default_factory=set)
     left_out: int = 0
 
-    def slices(self) -> list[Slice]:
-        """The slices that occur, in a stable order."""
-        return sorted({key[1] for key in self.days}, key=lambda s: tuple(part or "" for part in s))
-
     def series(self, name: str, only: "Only | None" = None) -> "Series":
         """The measure by day, over all slices or those of one segment or tier."""
-        series = Series()
-        for (day, place), tally in self.days.items():
-            if only is not None and place[only.place] != only.value:
-                continue
-            if name in ("calls", "manual"):
-                series.hits[day] += tally.calls if name == "calls" else tally.manual
-                series.trials[day] = 1.0
-            elif (row := tally.sums.get(name)) is not None:
-                series.hits[day] += row[0]
-                series.trials[day] += row[1]
-        return series
+        rows = [
+            measures[name]
+            for place, measures in self.slices.items()
+            if name in measures and (only is None or place[only.place] == only.value)
+        ]
+        if not rows:
+            return Series()
+        total = rows[0] if len(rows) == 1 else array("d", map(sum, zip(*rows, strict=True)))
+        return Series(total[: Days.count], total[Days.count :])
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +73,9 @@ class Series:
 
     __slots__ = ("hits", "trials")
 
-    def __init__(self, hits: list[float] | None = None, trials: list[float] | None = None) -> None:
-        self.hits = hits or [0.0] * Days.count
-        self.trials = trials or [0.0] * Days.count
+    def __init__(self, hits: Sequence[float] | None = None, trials: Sequence[float] | None = None) -> None:
+        self.hits = _zeros(Days.count) if hits is None else hits
+        self.trials = _zeros(Days.count) if trials is None else trials
 
     def week(self, week: int) -> tuple[float, float]:
         """(hits, trials) of one week; 4 is the week itself, 3 the last, 0 the oldest."""
@@ -100,12 +88,11 @@ class Series:
 
     def less(self, other: "Series") -> "Series":
         """The hits of this one without those of another, over the same trials."""
-        return Series([a - b for a, b in zip(self.hits, other.hits, strict=True)], self.trials)
+        return Series(array("d", map(sub, self.hits, other.hits)), self.trials)
 
     def plus(self, other: "Series") -> "Series":
         """Hits and trials of both."""
-        pairs = ((self.hits, other.hits), (self.trials, other.trials))
-        return Series(*([a + b for a, b in zip(mine, theirs, strict=True)] for mine, theirs in pairs))
+        return Series(array("d", map(add, self.hits, other.hits)), array("d", map(add, self.trials, other.trials)))
 
 
 _MEANS = frozenset({"cost", "attempts", "input_tokens", "output_tokens", "latency_ms", "edit_distance", "source_age"})
@@ -133,14 +120,14 @@ def tally(points: Iterable[Point], days: Days) -> dict[str, WorkflowTally]:
 
 def _count(workflow: WorkflowTally, point: Point, day: int) -> None:
     key = point.key
-    place = (key.segment, key.risk_tier)
-    sums = workflow.days.get((day, place))
-    if sums is None:
-        sums = workflow.days[day, place] = DayTally()
-    sums.calls += point.calls
-    sums.manual += point.manual
+    workflow.first = min(workflow.first, day)
+    measures = workflow.slices.setdefault((key.segment, key.risk_tier), {})
     for name, amount, trials in _measures(workflow, point):
-        sums.add(name, amount, trials)
+        row = measures.get(name)
+        if row is None:
+            row = measures[name] = _zeros(2 * Days.count)
+        row[day] += amount
+        row[Days.count + day] += trials
     week = day // WEEK_DAYS
     _add_cell(workflow, point, week)
     latency = point.quantities.get("latency_ms")
@@ -158,6 +145,9 @@ def _count(workflow: WorkflowTally, point: Point, day: int) -> None:
 
 
 def _measures(workflow: WorkflowTally, point: Point) -> Iterator[tuple[str, float, float]]:
+    yield CALLS, point.calls, 1
+    if point.manual:
+        yield MANUAL, point.manual, 1
     for name, (hits, trials) in point.rates.items():
         if _kept(workflow, name):
             yield name, hits, trials

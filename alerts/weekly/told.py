@@ -87,7 +87,7 @@ def changes_of(
     for (kind, value), by_day in sorted(found.versions.items()):
         first = min(by_day)
         enough = sum(by_day.values()) >= NEW_SHARE * total
-        old_enough = min(day for day, _ in found.days) < USUAL_WEEKS * WEEK_DAYS
+        old_enough = found.first < USUAL_WEEKS * WEEK_DAYS
         if first >= USUAL_WEEKS * WEEK_DAYS and enough and old_enough and value not in named:
             at = local_midnight(days.dates[first], week.zone)
             changes.append(Change(at, kind, plain(f"{kind} {value}", 80), True))
