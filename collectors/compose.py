@@ -1,5 +1,6 @@
 """Logical call -> `Call`: which of its parts is believed for which field."""
 
+from collections import ChainMap
 from collections.abc import Iterable
 
 from driftbell.collectors.call import Call, Status, UsageSource
@@ -38,7 +39,8 @@ def compose(call: Logical, tree: Tree) -> Call:
     own = [part for part in parts if part.own]
     inward = [*own, *(part for part in parts if not part.own), *call.context]
     home = own[0] if own else call.leaf
-    fields: dict[str, Fact | None] = {name: _first(inward, name) for name in _FEATURES}
+    nearest = inward[0].facts if len(inward) == 1 else dict(ChainMap(*(part.facts for part in inward)))
+    fields: dict[str, Fact | None] = {name: nearest.get(name) for name in _FEATURES}
     fields |= _usage(call)
     attributes = _attributes(call)
     status, error_type = _outcome(call, own)

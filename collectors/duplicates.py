@@ -15,6 +15,8 @@ _MOST_ALIKE = 64
 def joined(calls: Iterable[Logical]) -> list[Logical]:
     """The calls in order of time, each once: views of the same call are absorbed by the innermost of them."""
     ordered = sorted(calls, key=_order)
+    if len(ordered) < 2:
+        return ordered
     ordered = _join(ordered, lambda call: sorted(call.ids()), _same_response)
     return _join(ordered, _usage_key, _same_usage)
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from driftbell.collectors.dialects import values
 from driftbell.collectors.dialects.aliases import BY_ATTRIBUTE
@@ -26,7 +27,7 @@ def kept(attributes: Mapping[str, AttributeValue]) -> dict[str, object]:
     for name in sorted(attributes):
         if len(found) >= MAX_EXTRA:
             break
-        if name in BY_ATTRIBUTE or len(name) > _MAX_NAME or _PRIVATE.search(name):
+        if not _may_be_kept(name):
             continue
         value = attributes[name]
         if (
@@ -36,3 +37,8 @@ def kept(attributes: Mapping[str, AttributeValue]) -> dict[str, object]:
         ):
             found[name] = value
     return found
+
+
+@lru_cache(maxsize=4096)
+def _may_be_kept(name: str) -> bool:
+    return name not in BY_ATTRIBUTE and len(name) <= _MAX_NAME and _PRIVATE.search(name) is None

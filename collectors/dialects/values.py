@@ -129,6 +129,8 @@ def attribute_text(value: AttributeValue) -> str:
 
 
 def _unquoted(value: str) -> str:
+    if '"' not in value[:1] and not value[:1].isspace():
+        return value
     match = _QUOTED.match(value)
     return match.group(1) if match else value
 
