@@ -10,8 +10,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 ORDER = ("monitor", "collectors", "detectors", "alerts", "service")
-MONITOR_MAY_IMPORT = {*sys.stdlib_module_names, "opentelemetry", "genai_prices", "driftbell"}
+OPTIONAL = {"grpc", "genai_prices"}
+"""Extras of the application side: used when they are installed, and loaded only then."""
+MONITOR_MAY_IMPORT = {*sys.stdlib_module_names, "opentelemetry", "driftbell"} | OPTIONAL
 HEAVY = (
+    *OPTIONAL,
     "pydantic",
     "numpy",
     "river",
