@@ -212,10 +212,9 @@ def _value(value: object, depth: int) -> AttributeValue:
         members = [pair for pair in _items(pairs, "values") if isinstance(pair, dict)]
         return {_text(pair, "key"): _value(pair.get("value"), depth + 1) for pair in members}
     if isinstance(encoded := value.get("bytesValue"), str):
+        standard = encoded.replace("-", "+").replace("_", "/") + "=" * (-len(encoded) % 4)
         try:
-            return base64.b64decode(
-                encoded + "=" * (-len(encoded) % 4), altchars=b"-_" if "-" in encoded or "_" in encoded else None
-            )
+            return base64.b64decode(standard, validate=True)
         except (binascii.Error, ValueError):
             return None
     return None

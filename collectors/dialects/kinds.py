@@ -28,8 +28,8 @@ _CLIENT, _PRODUCER = 3, 4
 def kind_of(span: Span, facts: dict[str, Fact], words: list[str]) -> tuple[Kind, bool]:
     """The kind, and whether the span wraps one generation. ``words`` are the emitter's own words for the kind.
 
-    Every span of our own SDK that is no report is a call. An emitter's own word wins over the operation name; a weak word ("chain") does so only if the span has nothing
-    of a call to show. Without either, model and usage speak.
+    Every span of our own SDK that is no report is a call. An emitter's own word wins over the operation name; a weak
+    word ("chain") does so only if the span has nothing of a call to show. Without either, model and usage speak.
     """
     if span.name in EVENT_NAMES and span.end == span.start:
         return "event", False
