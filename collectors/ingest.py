@@ -57,6 +57,7 @@ class Rows:
 
     calls: list[rows.Row] = field(default_factory=list)
     dimensions: dict[int, tuple[str | None, ...]] = field(default_factory=dict)
+    attributes: dict[int, str] = field(default_factory=dict)
     judgements: list[rows.Row] = field(default_factory=list)
     manual_tasks: list[rows.Row] = field(default_factory=list)
     markers: list[rows.Row] = field(default_factory=list)
@@ -74,6 +75,7 @@ class Ingest:
         self.prices = prices
         self._workflows = workflows
         self._known_dimensions: set[int] = set()
+        self._known_attributes: set[int] = set()
         self._noted: dict[tuple[int, int], float] = {}
         self.totals: Counters = Counter()
         self._dimension_ids: dict[tuple[str | None, ...], int] = {}
@@ -109,8 +111,16 @@ class Ingest:
             raise
         self._workflows.committed()
         self._known_dimensions.update(new.dimensions)
+        if len(self._known_attributes) >= DIMENSIONS_REMEMBERED:
+            self._known_attributes.clear()
+        self._known_attributes.update(new.attributes)
         self._noted.update(new.noted)
         self.totals.update(counters)
+
+    def forget_names(self) -> None:
+        """Dimensions and attributes may have been deleted: write them again when they are next needed."""
+        self._known_dimensions.clear()
+        self._known_attributes.clear()
 
     def _add(self, new: Rows, said: Batch | Interpreted, home: int | None) -> None:
         """Turn records into rows. ``home`` is one of the connected traces that they were read from."""
@@ -123,7 +133,7 @@ class Ingest:
             dimensions = self._dimensions(new, rows.call_names(call))
             self._first(new, number, dimensions, call)
             at = home if home is None else rows.trace_key(call.trace_id)
-            new.calls.append(rows.call_row(call, at, number, dimensions))
+            new.calls.append(rows.call_row(call, at, number, dimensions, self._attributes(new, call)))
             new.dirty.add((number, minute_of(call.ts)))
         for judgement in said.judgements:
             if judgement.workflow is None:
@@ -159,11 +169,21 @@ class Ingest:
             new.dimensions[number] = names
         return number
 
+    def _attributes(self, new: Rows, call: Call) -> int | None:
+        text = rows.attributes_text(call)
+        if text is None:
+            return None
+        number = rows.digest(text)
+        if number not in self._known_attributes:
+            new.attributes[number] = text
+        return number
+
     def _write(self, batches: Sequence[Batch], connection: Connection, new: Rows, now: float) -> None:
         db = self.db
         self._remove(connection, new)
         _write_chunks(db, connection, now)
         db.executemany(rows.INSERT_DIMENSIONS, [(number, *names) for number, names in new.dimensions.items()])
+        db.executemany(rows.INSERT_ATTRIBUTES, list(new.attributes.items()))
         db.executemany(rows.INSERT_CALL, new.calls)
         db.executemany(rows.INSERT_JUDGEMENT, new.judgements)
         db.executemany(rows.INSERT_TASK, new.manual_tasks)
@@ -185,7 +205,7 @@ class Ingest:
             self.db.execute("DELETE FROM markers WHERE home IN (SELECT value FROM json_each(?))", (whole,))
         partial = {trace for group in connection.groups for trace in group.partial}
         if partial:
-            again = [(row[0], row[-3]) for row in new.calls if row[0] in partial]
+            again = [(row[0], row[rows.SPAN_ID]) for row in new.calls if row[0] in partial]
             self.db.executemany("DELETE FROM calls WHERE home = ? AND span_id = ?", again)
 
 

@@ -97,7 +97,7 @@ def forget_rest(db: sqlite3.Connection, now: float, policy: RetentionPolicy) -> 
             )
     db.execute("DELETE FROM bodies WHERE received < ?", (now - policy.bodies * DAY,))
     db.execute("DELETE FROM trust WHERE minute < ?", (now - policy.trust * DAY,))
-    db.execute("DELETE FROM dimensions WHERE id NOT IN (SELECT dimensions FROM calls)")
+    _forget_names(db)
 
 
 def forget_user(db: sqlite3.Connection, user: str, now: float) -> int:
@@ -111,8 +111,15 @@ def forget_user(db: sqlite3.Connection, user: str, now: float) -> int:
     for table in ("calls", "manual_tasks"):
         db.execute(f"DELETE FROM {table} WHERE user_id = ?", (user,))
     mark(db, changed, now)
+    _forget_names(db)
     _strip_points(db, user)
     return len(records)
+
+
+def _forget_names(db: sqlite3.Connection) -> None:
+    """Forget the dimensions and attributes that no call has any more."""
+    db.execute("DELETE FROM dimensions WHERE id NOT IN (SELECT dimensions FROM calls)")
+    db.execute("DELETE FROM attributes WHERE id NOT IN (SELECT attributes FROM calls WHERE attributes IS NOT NULL)")
 
 
 def _forget_traces(db: sqlite3.Connection, traces: set[int]) -> set[tuple[int, int, int]]:

@@ -4,25 +4,26 @@ import hashlib
 import json
 import struct
 from collections.abc import Sequence
+from dataclasses import fields
 from operator import attrgetter
+from typing import Any
 
 from driftbell.collectors.call import Call, Judgement, ManualTask, Marker, Source
 
-_NUMBERS = (
-    *("input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens", "cost_usd"),
-    *("latency_ms", "ttft_ms", "streamed", "attempts", "refused", "format_ok", "fallback", "citations"),
-    *("retrieval_ms", "user_id", "session_id", "response_id"),
-)
-_FLAGS = ("streamed", "refused", "format_ok", "fallback")
 _NAMES = (
     *("operation", "segment", "risk_tier", "owner", "release", "provider", "model", "prompt_name", "prompt_version"),
     *("usage_source", "cost_source", "price_version", "status", "error_type", "finish_reason", "dialect"),
 )
-_CALL_COLUMNS = (
-    *("home", "workflow", "dimensions", "ts", *_NUMBERS),
-    *("trace_id", "span_id", "sources", "attributes"),
-)
-_numbers = attrgetter(*_NUMBERS)
+_CALL = [each.name for each in fields(Call)]
+_APART = ("workflow", "sources", "trace_id", "span_id", "attributes")
+_PLAIN = [name for name in _CALL if name not in _NAMES and name not in _APART]
+_CALL_COLUMNS = ("home", "workflow", "dimensions", "attributes", "sources", "trace_id", "span_id", *_PLAIN)
+SPAN_ID = _CALL_COLUMNS.index("span_id")
+"""Where a row of a call has its span id."""
+_SOURCES, _ATTRIBUTES = _CALL.index("sources"), _CALL.index("attributes")
+_FLAGS = tuple(_CALL.index(name) for name in ("streamed", "refused", "format_ok", "fallback"))
+_IDS = (_CALL.index("trace_id"), _CALL.index("span_id"))
+_plain = attrgetter(*_PLAIN)
 _names = attrgetter(*_NAMES)
 
 
@@ -30,13 +31,18 @@ def _insert(table: str, columns: Sequence[str], verb: str = "INSERT") -> str:
     return f"{verb} INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
 
 
+def _select_calls(apart: dict[str, str]) -> str:
+    columns = [apart.get(name) or f"{'d' if name in _NAMES else 'c'}.{name}" for name in _CALL]
+    return (
+        f"SELECT {', '.join(columns)} FROM calls c JOIN dimensions d ON d.id = c.dimensions "
+        "JOIN workflows w ON w.id = c.workflow LEFT JOIN attributes a ON a.id = c.attributes "
+    )
+
+
 INSERT_CALL = _insert("calls", _CALL_COLUMNS)
 INSERT_DIMENSIONS = _insert("dimensions", ("id", *_NAMES), "INSERT OR IGNORE")
-SELECT_CALLS = (
-    f"SELECT w.name, c.ts, {', '.join('d.' + n for n in _NAMES)}, {', '.join('c.' + n for n in _NUMBERS)}, "
-    "c.trace_id, c.span_id, c.sources, c.attributes "
-    "FROM calls c JOIN dimensions d ON d.id = c.dimensions JOIN workflows w ON w.id = c.workflow "
-)
+INSERT_ATTRIBUTES = _insert("attributes", ("id", "text"), "INSERT OR IGNORE")
+SELECT_CALLS = _select_calls({"workflow": "w.name", "attributes": "a.text"})
 
 _JUDGEMENT = (
     *("segment", "risk_tier", "model", "prompt_version", "override", "edit_distance", "review_ms", "feedback"),
@@ -82,31 +88,34 @@ def names_id(names: tuple[str | None, ...]) -> int:
     return digest(json.dumps(names))
 
 
-def call_row(call: Call, home: int | None, workflow: int, dimensions: int) -> Row:
+def attributes_text(call: Call) -> str | None:
+    """The attributes of a call as they are kept; None if it has none."""
+    return _dump(call.attributes) if call.attributes else None
+
+
+def call_row(call: Call, home: int | None, workflow: int, dimensions: int, attributes: int | None) -> Row:
     """The parameters of `INSERT_CALL`."""
     return (
-        *(home, workflow, dimensions, call.ts),
-        *_numbers(call),
+        *(home, workflow, dimensions, attributes),
+        None if call.sources is None else _dump([[s.id, s.score, s.age_days] for s in call.sources]),
         bytes.fromhex(call.trace_id),
         bytes.fromhex(call.span_id),
-        None if call.sources is None else _dump([[s.id, s.score, s.age_days] for s in call.sources]),
-        _dump(call.attributes) if call.attributes else None,
+        *_plain(call),
     )
 
 
 def call_of(row: Row) -> Call:
     """Inverse of `call_row`, from a row of `SELECT_CALLS`."""
-    workflow, ts, *rest = row
-    fields: dict[str, object] = dict(zip(_NAMES + _NUMBERS, rest, strict=False))
-    for flag in _FLAGS:
-        if fields[flag] is not None:
-            fields[flag] = bool(fields[flag])
-    trace_id, span_id, sources, attributes = rest[-4:]
-    if sources is not None:
-        fields["sources"] = tuple(Source(*s) for s in json.loads(str(sources)))
-    if attributes is not None:
-        fields["attributes"] = json.loads(str(attributes))
-    return Call(ts, workflow, trace_id=_hex(trace_id), span_id=_hex(span_id), **fields)  # type: ignore[arg-type]
+    given: list[Any] = list(row)
+    for at in _FLAGS:
+        if given[at] is not None:
+            given[at] = bool(given[at])
+    for at in _IDS:
+        given[at] = given[at].hex()
+    if given[_SOURCES] is not None:
+        given[_SOURCES] = tuple(Source(*source) for source in json.loads(given[_SOURCES]))
+    given[_ATTRIBUTES] = {} if given[_ATTRIBUTES] is None else json.loads(given[_ATTRIBUTES])
+    return Call(*given)
 
 
 def judgement_row(judgement: Judgement, home: int | None, workflow: int | None) -> Row:
@@ -141,7 +150,3 @@ def marker_of(row: Row) -> Marker:
 
 def _dump(value: object) -> str:
     return json.dumps(value, separators=(",", ":"), default=str)
-
-
-def _hex(value: object) -> str:
-    return value.hex() if isinstance(value, bytes) else ""

@@ -1,8 +1,8 @@
 """The tables that collectors own, as migrations.
 
-``calls`` keeps what varies per call; the sixteen names that repeat (``dimensions``) are kept once and referred to by
-a digest, which halves a row. Spans are kept in compressed chunks of some dozen; ``parts`` and ``links`` find the
-chunks of a trace and the traces that belong together.
+``calls`` keeps what varies per call; the sixteen names that repeat (``dimensions``) and the set of unknown attributes
+are kept once and referred to by a digest, which shrinks a row to a third. Readings are kept in compressed chunks of
+some dozen; ``parts`` and ``links`` find the chunks of a trace and the traces that belong together.
 """
 
 from sqlite_utils import Database, Migrations
@@ -19,12 +19,13 @@ _FIRST = (
         model TEXT, prompt_name TEXT, prompt_version TEXT, usage_source TEXT, cost_source TEXT, price_version TEXT,
         status TEXT, error_type TEXT, finish_reason TEXT, dialect TEXT)""",
     """CREATE TABLE calls (
-        id INTEGER PRIMARY KEY, home INTEGER, workflow INTEGER NOT NULL, dimensions INTEGER NOT NULL, ts REAL NOT NULL,
+        id INTEGER PRIMARY KEY, home INTEGER, workflow INTEGER NOT NULL, dimensions INTEGER NOT NULL,
+        attributes INTEGER, sources TEXT, trace_id BLOB, span_id BLOB, ts REAL NOT NULL,
         input_tokens INTEGER, cached_tokens INTEGER, cache_write_tokens INTEGER, output_tokens INTEGER,
         reasoning_tokens INTEGER, cost_usd REAL, latency_ms REAL, ttft_ms REAL, streamed INTEGER,
         attempts INTEGER NOT NULL, refused INTEGER, format_ok INTEGER, fallback INTEGER, citations INTEGER,
-        retrieval_ms REAL, user_id TEXT, session_id TEXT, response_id TEXT, trace_id BLOB, span_id BLOB, sources TEXT,
-        attributes TEXT)""",
+        retrieval_ms REAL, user_id TEXT, session_id TEXT, response_id TEXT)""",
+    "CREATE TABLE attributes (id INTEGER PRIMARY KEY, text TEXT NOT NULL)",
     "CREATE INDEX calls_by_time ON calls (workflow, ts)",
     "CREATE INDEX calls_by_home ON calls (home)",
     """CREATE TABLE judgements (

@@ -203,6 +203,7 @@ class Store:
                 if portion == 0:
                     retention.forget_rest(db.conn, now, policy)
                 self._workflows.load(db.conn)
+                self._ingest.forget_names()
             if portion == 0:
                 return forgotten
             forgotten += portion
@@ -214,6 +215,7 @@ class Store:
         """
         with self.write() as db:
             deleted = retention.forget_user(db.conn, user, self.clock())
+            self._ingest.forget_names()
         self.refresh_all()
         return deleted
 
