@@ -149,18 +149,18 @@ def _cell(points: list[Point], prices: UnitPrices | None) -> Cell:
 
     cost, calls = summed("cost")
 
-    def scaled(name: str, known_in: str) -> float:
-        known = summed(known_in)[1]
-        return summed(name)[0] / known * calls if known else 0.0
+    def scaled(name: str) -> float:
+        total, known = summed(name)
+        return total / known * calls if known else 0.0
 
     without, answered = (sum(point.rates.get("unpriced", (0, 0))[i] for point in points) for i in (0, 1))
     written = summed("output_tokens")[0] * (1 - without / answered if answered else 1.0)
     return Cell(
         calls=calls,
         cost_usd=cost,
-        attempts=scaled("attempts", "attempts"),
-        input_tokens=scaled("input_tokens", "input_tokens"),
-        cached_tokens=scaled("cached_tokens", "cacheable_tokens"),
+        attempts=scaled("attempts"),
+        input_tokens=scaled("input_tokens"),
+        cached_tokens=scaled("cached_tokens"),
         output_tokens=written,
         prices=prices,
     )

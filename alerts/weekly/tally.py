@@ -96,7 +96,7 @@ class Series:
 
 
 _MEANS = frozenset({"cost", "attempts", "input_tokens", "output_tokens", "latency_ms", "edit_distance", "source_age"})
-_FOR_CELLS = ("cost", "attempts", "input_tokens", "cached_tokens", "cacheable_tokens", "output_tokens")
+_FOR_CELLS = ("cost", "attempts", "input_tokens", "cached_tokens", "output_tokens")
 _OPEN_NAMES = ("eval.", "outcome.")
 
 
