@@ -49,7 +49,7 @@ class Recipient(Section):
     """Who gets one e-mail a week, about which workflows, and when in their own zone."""
 
     name: str = Field(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]+$")
-    email: tuple[str, ...] = ()
+    email: tuple[Annotated[str, Field(pattern=r"^[^@\s<>,]+@[^@\s<>,]+$")], ...] = Field(default=(), max_length=50)
     zone: Zone = "UTC"
     day: Day = "monday"
     hour: int = Field(default=8, ge=0, le=23)
