@@ -9,6 +9,7 @@ from sqlite_utils import Database
 from driftbell.alerts import history, lifecycle, notification
 from driftbell.alerts.announce import Transition, decide, snapshot
 from driftbell.alerts.grouping import belongs
+from driftbell.alerts.history import Note
 from driftbell.alerts.message import build, subject
 from driftbell.alerts.record import Incident, worse
 from driftbell.alerts.routing import Receiver, muted, receivers, takes
@@ -41,6 +42,7 @@ class Cycle:
         for incident in self.incidents.values():
             self.of_workflow[incident.workflow].append(incident)
         self.touched: set[str] = set()
+        self.notes: dict[tuple[str, str, str, str | None], Note] = {}
         self.withheld: Counter[str] = Counter()
         self.openings: dict[str, int] = {}
 
@@ -190,14 +192,21 @@ class Cycle:
             self.send(incident, "escalated", "nobody_acknowledged", to)
 
     def note(self, incident: Incident, ts: float, kind: str, reason: str, detail: str | None = None) -> None:
-        """Store a decision about ``incident``, which is saved with it."""
+        """Note a decision about ``incident``, which is stored with it."""
         self.touched.add(incident.id)
-        history.note(self.tx, incident.id, ts, kind, reason, detail)
+        same = self.notes.get((incident.id, kind, reason, detail))
+        if same is None:
+            self.notes[incident.id, kind, reason, detail] = Note(incident.id, kind, reason, detail, ts, ts)
+        else:
+            same.times, same.last_ts = same.times + 1, ts
 
     def save(self) -> None:
         """Write back the incidents that something happened to."""
         for incident_id in sorted(self.touched):
             history.save(self.tx, self.incidents[incident_id])
+        for note in self.notes.values():
+            history.store_note(self.tx, note)
+        self.notes.clear()
 
 
 def _worst_first(incident: Incident) -> tuple[int, float, float]:

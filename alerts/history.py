@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from sqlite_utils import Database
 
@@ -76,20 +77,36 @@ def earlier(tx: Database, workflow: str, family: str) -> tuple[set[str], int]:
     return {str(row[0]) for row in rows[:1000]}, len(rows)
 
 
-def note(tx: Database, incident_id: str, ts: float, kind: str, reason: str, detail: str | None = None) -> None:
-    """Store one decision; one that stands among the latest already is counted there instead of stored again."""
+@dataclass(slots=True)
+class Note:
+    """A decision about an incident and its named reason, made ``times`` times from ``ts`` to ``last_ts``."""
+
+    incident_id: str
+    kind: str
+    reason: str
+    detail: str | None
+    ts: float
+    last_ts: float
+    times: int = 1
+
+
+def store_note(tx: Database, note: Note) -> None:
+    """Store a decision; one that stands among the latest already is counted there instead of stored again."""
     same = tx.execute(
         """SELECT id FROM (SELECT id, kind, reason FROM incident_events WHERE incident_id = ? ORDER BY id DESC LIMIT ?)
         WHERE kind = ? AND reason = ? AND kind != 'told' LIMIT 1""",
-        [incident_id, LOOK_BACK, kind, reason],
+        [note.incident_id, LOOK_BACK, note.kind, note.reason],
     ).fetchone()
     if same:
-        tx.execute("UPDATE incident_events SET times = times + 1, last_ts = ? WHERE id = ?", [ts, same[0]])
+        tx.execute(
+            "UPDATE incident_events SET times = times + ?, last_ts = ? WHERE id = ?",
+            [note.times, note.last_ts, same[0]],
+        )
         return
     tx.execute(
         """INSERT INTO incident_events (incident_id, ts, last_ts, times, kind, reason, detail)
-        VALUES (?, ?, ?, 1, ?, ?, ?)""",
-        [incident_id, ts, ts, kind, reason, detail],
+        VALUES (?, ?, ?, ?, ?, ?, ?)""",
+        [note.incident_id, note.ts, note.last_ts, note.times, note.kind, note.reason, note.detail],
     )
 
 

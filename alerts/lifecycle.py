@@ -7,7 +7,7 @@ flapping and it must stay good for longer.
 
 import hashlib
 
-from driftbell.alerts.record import MAX_MEMBERS, MAX_SEGMENTS, Incident, Member, series_key, worse
+from driftbell.alerts.record import MAX_MEMBERS, MAX_SEGMENTS, Incident, series_key, worse
 from driftbell.alerts.settings import Lifecycle
 from driftbell.detectors.finding import Finding
 
@@ -54,7 +54,7 @@ def _fire(incident: Incident, finding: Finding, times: Lifecycle) -> str:
     reason = _revive(incident, finding, times)
     count_money(incident, finding.ts)
     since = known.since if known and known.state == "firing" else finding.ts
-    incident.members[key] = Member(finding, "firing", since)
+    incident.put(finding, since)
     if known is None and incident.state == "open":
         incident.started_at = min(incident.started_at, finding.started_at or finding.ts)
     if worse(finding.severity, incident.severity):

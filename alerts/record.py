@@ -77,6 +77,7 @@ class Incident:
     severity: Literal["page", "ticket", "info"]
     state: State = "open"
     members: dict[str, Member] = field(default_factory=dict)
+    lead_key: str = ""
     unlisted: int = 0
     segments: tuple[str, ...] = ()
     subject: str = ""
@@ -100,7 +101,7 @@ class Incident:
     @property
     def lead(self) -> Finding:
         """The finding that explains the others: of the incident's family, the metric closest to the cause."""
-        return leading([m.finding for m in self.members.values()], self.family)
+        return self.members[self.lead_key].finding
 
     @property
     def headline(self) -> Finding:
@@ -118,6 +119,11 @@ class Incident:
         """What it costs per hour now: the largest of the firing series, which all price the same money."""
         rates = [m.finding.usd_per_hour for m in self.members.values() if m.state == "firing"]
         return max((rate for rate in rates if rate is not None), default=None)
+
+    def put(self, finding: Finding, since: float) -> None:
+        """Set the member of the finding's series to firing, and choose the lead anew."""
+        self.members[series_key(finding)] = Member(finding, "firing", since)
+        self.lead_key = series_key(leading([m.finding for m in self.members.values()], self.family))
 
     def holds(self, state: MemberState) -> bool:
         """Whether any series is in ``state``."""

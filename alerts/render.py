@@ -84,12 +84,12 @@ def rows(message: Message, zone: str) -> list[Row]:
 def _open_rows(message: Message, zone: str) -> list[Row]:
     return [
         Row("News", _news(message)),
+        Row("Users", message.users),
         Row("Since", _since(message, zone)),
         Row("Where", where(message)),
         *_why(message, zone),
         Row("Ruled out", ", ".join(message.ruled_out)),
         Row("Also", "; ".join(message.others)),
-        Row("Users", message.users),
         Row("Do now", _do_now(message)),
         Row("Before", _before(message)),
     ]
@@ -97,7 +97,7 @@ def _open_rows(message: Message, zone: str) -> list[Row]:
 
 def _end_rows(message: Message, zone: str) -> list[Row]:
     ended = message.ended_at or message.at
-    after = f", after {message.ended_with}" if message.ended_with else ""
+    after = f", ended after {message.ended_with}" if message.ended_with else ""
     lasted = f"{moment(message.started_at, zone)} to {moment(ended, zone)}, {duration(ended - message.started_at)}"
     return [
         Row("Was", message.title),
@@ -168,8 +168,7 @@ def _why(message: Message, zone: str) -> list[Row]:
     return [
         Row(_CAUSE_LABEL[message.confidence], _cause(message)),
         Row("Changed", changed),
-        Row("Evidence", "; ".join(message.evidence)),
-        Row("How sure", _how_sure(message)),
+        Row("How sure", "; ".join(part for part in (_how_sure(message), *message.evidence) if part)),
     ]
 
 
@@ -226,4 +225,4 @@ def as_html(message: Message, zone: str, links: list[tuple[str, str]]) -> str:
         rows=rows(message, zone),
         links=links,
     )
-    return css_inline.inline(page, load_remote_stylesheets=False)
+    return css_inline.inline(page, keep_at_rules=True, load_remote_stylesheets=False)
