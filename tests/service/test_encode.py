@@ -19,7 +19,7 @@ TOLD = [
     *("status", "attempts", "refused", "format_ok", "citations", "sources", "user_id", "operation"),
 ]
 names = st.none() | st.text("abcxyz-0", min_size=1, max_size=12)
-counts = st.none() | st.integers(0, 10**6)
+counts = st.none() | st.integers(1, 10**6)
 flags = st.none() | st.booleans()
 sources = st.none() | st.lists(
     st.builds(Source, names, st.none() | st.floats(0, 1), st.none() | st.floats(0, 999)), max_size=4
@@ -33,7 +33,7 @@ calls = st.builds(
     model=names,
     prompt_version=names,
     input_tokens=counts,
-    output_tokens=st.none() | st.integers(1, 10**6),
+    output_tokens=counts,
     latency_ms=st.none() | st.floats(1, 1e5),
     status=st.sampled_from(["ok", "error", "timeout", "rate_limited"]),
     attempts=st.integers(1, 5),
