@@ -4,6 +4,7 @@ The pure parts live in `driftbell.alerts.weekly`; here they meet the store and t
 """
 
 import json
+import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -163,3 +164,14 @@ def trial(
     summary = summarise(source, settings, recipient, week)
     letter = periods.Frozen(recipient.name, f"trial.{period_of(week)}", summary.rendered, summary.json, now)
     return mail_of(letter, recipient, sender, to=[to])
+
+
+def again(
+    db: Database | sqlite3.Connection, settings: WeeklySettings, recipient: Recipient, week: Week, sender: str
+) -> EmailMessage | None:
+    """The mail of a frozen summary, byte for byte as it was first made; None when the week was never frozen.
+
+    A recipient that was narrowed to some workflows has no frozen summary of its own.
+    """
+    letter = periods.frozen(db, recipient.name, period_of(week)) if recipient in settings.recipients else None
+    return None if letter is None else mail_of(letter, recipient, sender, settings.unsubscribe)

@@ -6,7 +6,7 @@ from driftbell.alerts.channels.delivery import DeliveryError
 from driftbell.alerts.channels.email import deliver
 from driftbell.alerts.secret import SecretMissingError
 from driftbell.alerts.settings import EmailSection
-from driftbell.alerts.summary import WeeklyMail, trial
+from driftbell.alerts.summary import WeeklyMail, again, trial
 from driftbell.alerts.weekly.settings import Recipient
 from driftbell.alerts.weekly.source import StoreSource
 from driftbell.alerts.weekly.weeks import Week
@@ -50,15 +50,26 @@ def weekly_mail(store: Store, config: Config, clock: Callable[[], float]) -> Wee
 
 
 def send_now(store: Store, config: Config, recipient: Recipient, week: Week, to: str | None) -> list[str]:
-    """Send one summary at once, whether it is due or not, and return to whom; raises `Failure`."""
+    """Send one summary at once, whether it is due or not, and return to whom; raises `Failure`.
+
+    One that was frozen for its recipient is sent again as it was; everything else is a trial.
+    """
     server = mail_server(config)
     addresses = [to] if to else list(recipient.email)
     if not addresses:
         raise Failure("nobody to send it to: name an address with --to, or a recipient with --recipient")
-    for address in addresses:
-        mail = trial(source(store, config), config.weekly, recipient, week, server.sender, address, store.clock())
+    frozen = None if to else again(store.read(), config.weekly, recipient, week, server.sender)
+    given = source(store, config)
+    mails = (
+        [frozen]
+        if frozen
+        else [
+            trial(given, config.weekly, recipient, week, server.sender, address, store.clock()) for address in addresses
+        ]
+    )
+    for mail in mails:
         try:
             deliver(mail, server)
         except (DeliveryError, SecretMissingError) as error:
-            raise Failure(f"{server.host}:{server.port} did not take the mail to {address}: {error}") from None
+            raise Failure(f"{server.host}:{server.port} did not take the mail to {mail['To']}: {error}") from None
     return addresses

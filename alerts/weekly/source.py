@@ -1,6 +1,7 @@
 """Where the numbers come from: the store's points by local day, its markers and the incidents."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,12 +11,15 @@ from driftbell.alerts.weekly.numbers import Facts
 from driftbell.alerts.weekly.settings import Recipient
 from driftbell.alerts.weekly.told import Told
 from driftbell.alerts.weekly.weeks import HOUR, Days, Week
+from driftbell.alerts.wording import percent
 from driftbell.collectors.point import Point
 from driftbell.collectors.store import Store
+from driftbell.collectors.trust import TrustPoint
 from driftbell.detectors.decomposition import UnitPrices
 
 DAY = 24 * HOUR
 MAX_INCIDENTS = 2000
+TELL_LOSS = 0.001
 
 
 class Source(Protocol):
@@ -67,8 +71,24 @@ class StoreSource:
             markers=self.store.markers(None, week.start, week.end),
             told=[one for one in told if one.ended_at is None or one.ended_at > days.start],
             prices=self.prices,
+            gaps=gaps_of(self.store.trust(week.start, week.end)),
             promised_false_pages=self.promised_false_pages,
         )
+
+
+def gaps_of(trust: Iterable[TrustPoint]) -> list[str]:
+    """What the telemetry itself lost, in sentences; losses below `TELL_LOSS` are not worth a line."""
+    totals: Counter[str] = Counter()
+    for point in trust:
+        totals.update(point.counters)
+    sent = totals["received"] + totals["sdk_dropped"] + totals["rejected"]
+    causes = (("sdk_dropped", "was lost inside the applications"), ("rejected", "could not be read"))
+    shares = [(totals[name] / sent, words) for name, words in causes if sent]
+    return [
+        f"{percent(share)} of what the applications had to tell {words}"
+        for share, words in shares
+        if share >= TELL_LOSS
+    ]
 
 
 def told_of(incident: Incident) -> Told:

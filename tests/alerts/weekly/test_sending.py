@@ -12,17 +12,18 @@ from driftbell.alerts.channels.delivery import DeliveryError
 from driftbell.alerts.channels.email import deliver
 from driftbell.alerts.schema import MIGRATIONS
 from driftbell.alerts.settings import EmailSection
-from driftbell.alerts.summary import WeeklyMail, asked_for, summarise, trial
+from driftbell.alerts.summary import WeeklyMail, again, asked_for, summarise, trial
 from driftbell.alerts.weekly import periods
 from driftbell.alerts.weekly.numbers import Facts, weekly_numbers
 from driftbell.alerts.weekly.schedule import send_moment
 from driftbell.alerts.weekly.settings import EVERYONE, Recipient, WeeklySettings
-from driftbell.alerts.weekly.source import StoreSource
+from driftbell.alerts.weekly.source import StoreSource, gaps_of
 from driftbell.alerts.weekly.weeks import week_named
 from driftbell.collectors.batch import Batch
 from driftbell.collectors.call import Call, Judgement, ManualTask
 from driftbell.collectors.rollup import rollup
 from driftbell.collectors.store import Store
+from driftbell.collectors.trust import TrustPoint
 
 READER = Recipient(name="Claims owner", email=("owner@example.org",), zone="Europe/Berlin", workflows=("claims-*",))
 PERIOD = "2026-11-09"
@@ -208,6 +209,15 @@ def test_a_trial_goes_to_one_person_and_is_another_mail(configured, source, insu
     assert "trial" in mail["Message-ID"]
 
 
+def test_what_was_sent_can_be_sent_again_byte_for_byte(service, open_store, configured, insurer):
+    post = Post()
+    service(post).wake()
+    mail = again(open_store().read(), configured, READER, insurer.WEEK, "driftbell@example.org")
+    assert mail.as_bytes() == post.mails[0].as_bytes()
+    narrowed = READER.model_copy(update={"workflows": ("policy-search",)})
+    assert again(open_store().read(), configured, narrowed, insurer.WEEK, "driftbell@example.org") is None
+
+
 def test_what_was_sent_can_be_shown_again_as_it_was(service, open_store):
     post = Post()
     service(post).wake()
@@ -269,6 +279,12 @@ def named(record, number):
     if isinstance(record, Call):
         return replace(record, trace_id=f"{number:032x}", span_id=f"{number:016x}")
     return replace(record, id=f"r{number}")
+
+
+def test_what_the_telemetry_lost_is_told_unless_it_is_next_to_nothing():
+    points = [TrustPoint(0, "app", {"received": 900, "sdk_dropped": 100}), TrustPoint(60, "app", {"rejected": 1})]
+    assert gaps_of(points) == ["10% of what the applications had to tell was lost inside the applications"]
+    assert gaps_of([]) == []
 
 
 def test_without_any_configuration_everything_is_in_one_summary(tmp_path, insurer):
