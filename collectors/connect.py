@@ -178,13 +178,7 @@ def _groups(graph: _Graph) -> list[Connected]:
             parent[trace] = trace = parent[parent[trace]]
         return trace
 
-    sharing: dict[int, set[int]] = {}
-    for trace, keys in graph.keys.items():
-        for key in keys:
-            sharing.setdefault(key, {key}).add(trace)
-    for key, found in graph.found.items():
-        sharing.setdefault(key, {key}).update(found)
-    for key, traces in sharing.items():
+    for key, traces in _sharing(graph).items():
         if len(traces) <= graph.limit(key) + 1:
             members = [trace for trace in traces if trace in parent]
             for other in members[1:]:
@@ -200,6 +194,20 @@ def _groups(graph: _Graph) -> list[Connected]:
             group.whole.add(trace)
         group.news += len(graph.new.get(trace, ()))
     return [group for group in groups.values() if group.news]
+
+
+def _sharing(graph: _Graph) -> dict[int, set[int]]:
+    """The traces under each key that several of them share, or that is itself a trace."""
+    holder: dict[int, int] = {}
+    shared: dict[int, set[int]] = {}
+    for trace, keys in graph.keys.items():
+        for key in keys:
+            first = holder.setdefault(key, trace)
+            if first != trace or key in graph.readings:
+                shared.setdefault(key, {first, key}).add(trace)
+    for key, found in graph.found.items():
+        shared.setdefault(key, {holder.get(key, key), key}).update(found)
+    return shared
 
 
 def link_numbers(reading: Reading) -> set[int]:

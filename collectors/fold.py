@@ -26,6 +26,8 @@ class _Below:
 
 def fold(tree: Tree) -> tuple[list[Logical], list[Part]]:
     """The logical calls of a tree, and the completion records that still have to find their call."""
+    if len(tree.parts) == 1 and tree.parts[0].kind in ("llm", "embedding") and not _is_completion(tree.parts[0]):
+        return [Logical(tree.parts[0])], []  # the common case, for which the rest would do the same at length
     below: dict[Key, _Below] = defaultdict(_Below)
     completions: list[Part] = []
     calls: list[Logical] = []
@@ -59,6 +61,8 @@ def _fold_one(part: Part, below: _Below) -> _Below:
             return _Below(_step(part, below.calls), below.requests)
         case "http":
             return _Below(below.calls, [*below.requests, part])
+        case "attempt":  # counted by the call that came after it, with whatever was tried in it
+            return _Below()
         case "event":
             return _Below(below.calls, [], [part])
         case "tool":

@@ -170,12 +170,11 @@ class Ingest:
         return number
 
     def _attributes(self, new: Rows, call: Call) -> int | None:
-        text = rows.attributes_text(call)
-        if text is None:
+        if not call.attributes:
             return None
-        number = rows.digest(text)
+        number = rows.digest(repr(call.attributes))
         if number not in self._known_attributes:
-            new.attributes[number] = text
+            new.attributes[number] = rows.attributes_text(call)
         return number
 
     def _write(self, batches: Sequence[Batch], connection: Connection, new: Rows, now: float) -> None:

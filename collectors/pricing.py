@@ -8,13 +8,14 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from importlib.metadata import version
+from operator import attrgetter
 from types import ModuleType
 
-from driftbell.collectors.call import Call
+from driftbell.collectors.call import Call, CostSource
 
 REPORTED_COST = "driftbell.cost.reported"
 """Attribute of a call: what its emitter reckoned, in USD; believed only where no price is known."""
@@ -24,6 +25,9 @@ _DAY = 86400
 _PER_MILLION = 1e-6
 _UNTIERED = 30_000
 """Tokens up to which no provider has a second price tier; asking the list takes 90 µs, multiplying nothing."""
+_FIELDS = [each.name for each in fields(Call)]
+_COST = _FIELDS.index("cost_usd")
+_values = attrgetter(*_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +87,20 @@ def price(call: Call, prices: PriceTable) -> Call:
         total = billed_attempts(call) * sum(cost.usd for cost in known)
         versions = "+".join(sorted({cost.version for cost in known}))
         complete = len(known) == len(costs) and call.usage_source != "estimated" and _has_output(call)
-        return replace(call, cost_usd=total, cost_source="computed" if complete else "partial", price_version=versions)
+        return _priced(call, total, "computed" if complete else "partial", versions)
     reported = call.attributes.get(REPORTED_COST)
     if isinstance(reported, (int, float)) and reported > 0:
-        return replace(call, cost_usd=float(reported), cost_source="computed", price_version="reported")
+        return _priced(call, float(reported), "computed", "reported")
     if call.cost_usd is None and call.cost_source == "unpriced" and call.price_version is None:
         return call
-    return replace(call, cost_usd=None, cost_source="unpriced", price_version=None)
+    return _priced(call, None, "unpriced", None)
+
+
+def _priced(call: Call, usd: float | None, source: CostSource, price_version: str | None) -> Call:
+    """`dataclasses.replace` of the three fields at half its time, for it happens to every call."""
+    values = list(_values(call))
+    values[_COST : _COST + 3] = usd, source, price_version
+    return Call(*values)
 
 
 def _has_output(call: Call) -> bool:

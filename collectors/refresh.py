@@ -104,7 +104,7 @@ def load(db: sqlite3.Connection, resolution: int, workflow: int, since: float, u
 def recount(db: sqlite3.Connection, workflow: int, since: float, until: float) -> list[Point]:
     """Minute points made from the records themselves, every series under its own name."""
     window = (workflow, since, until)
-    calls = db.execute(rows.SELECT_CALLS + "WHERE c.workflow = ? AND c.ts >= ? AND c.ts < ?", window)
+    calls = db.execute(rows.SELECT_MEASURED + "WHERE c.workflow = ? AND c.ts >= ? AND c.ts < ?", window)
     judgements = db.execute(rows.SELECT_JUDGEMENTS + "WHERE j.workflow = ? AND j.ts >= ? AND j.ts < ?", window)
     tasks = db.execute(rows.SELECT_TASKS + "WHERE t.workflow = ? AND t.ts >= ? AND t.ts < ?", window)
     return rollup(map(rows.call_of, calls), map(rows.judgement_of, judgements), map(rows.task_of, tasks))

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import struct
 from collections.abc import Sequence
 from dataclasses import fields
 from operator import attrgetter
@@ -35,14 +34,18 @@ def _select_calls(apart: dict[str, str]) -> str:
     columns = [apart.get(name) or f"{'d' if name in _NAMES else 'c'}.{name}" for name in _CALL]
     return (
         f"SELECT {', '.join(columns)} FROM calls c JOIN dimensions d ON d.id = c.dimensions "
-        "JOIN workflows w ON w.id = c.workflow LEFT JOIN attributes a ON a.id = c.attributes "
+        "JOIN workflows w ON w.id = c.workflow "
     )
 
 
 INSERT_CALL = _insert("calls", _CALL_COLUMNS)
 INSERT_DIMENSIONS = _insert("dimensions", ("id", *_NAMES), "INSERT OR IGNORE")
 INSERT_ATTRIBUTES = _insert("attributes", ("id", "text"), "INSERT OR IGNORE")
-SELECT_CALLS = _select_calls({"workflow": "w.name", "attributes": "a.text"})
+SELECT_CALLS = (
+    _select_calls({"workflow": "w.name", "attributes": "a.text"}) + "LEFT JOIN attributes a ON a.id = c.attributes "
+)
+SELECT_MEASURED = _select_calls({"workflow": "w.name", "attributes": "NULL"})
+"""Like `SELECT_CALLS`, without the attributes that no measure needs."""
 
 _JUDGEMENT = (
     *("segment", "risk_tier", "model", "prompt_version", "override", "edit_distance", "review_ms", "feedback"),
@@ -69,7 +72,7 @@ Row = tuple[object, ...]
 
 def digest(text: str) -> int:
     """A 64-bit signed digest, the form in which the store keeps keys."""
-    return int(struct.unpack(">q", hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest())[0])
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "big", signed=True)
 
 
 def trace_key(trace_id: str) -> int:
@@ -88,9 +91,9 @@ def names_id(names: tuple[str | None, ...]) -> int:
     return digest(json.dumps(names))
 
 
-def attributes_text(call: Call) -> str | None:
-    """The attributes of a call as they are kept; None if it has none."""
-    return _dump(call.attributes) if call.attributes else None
+def attributes_text(call: Call) -> str:
+    """The attributes of a call as they are kept."""
+    return _dump(call.attributes)
 
 
 def call_row(call: Call, home: int | None, workflow: int, dimensions: int, attributes: int | None) -> Row:
