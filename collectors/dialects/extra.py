@@ -18,6 +18,7 @@ _PRIVATE = re.compile(
     re.IGNORECASE,
 )
 """Names that may hold what people wrote, who they are, or what opens doors."""
+_OURS = "driftbell."
 _IDENTIFIER = re.compile(r"^[\w.:@/+-]{1,80}$")
 
 
@@ -41,4 +42,6 @@ def kept(attributes: Mapping[str, AttributeValue]) -> dict[str, object]:
 
 @lru_cache(maxsize=4096)
 def _may_be_kept(name: str) -> bool:
-    return name not in BY_ATTRIBUTE and len(name) <= _MAX_NAME and _PRIVATE.search(name) is None
+    if name in BY_ATTRIBUTE or len(name) > _MAX_NAME:
+        return False
+    return name.startswith(_OURS) or _PRIVATE.search(name) is None

@@ -10,7 +10,7 @@ from driftbell.collectors.dialects.vocabulary import (
     kind_word,
 )
 from driftbell.collectors.span import Span
-from driftbell.monitor.attributes import SCOPE
+from driftbell.monitor.attributes import ATTEMPT_SPAN, SCOPE
 
 EVENT_NAMES = frozenset(
     {
@@ -28,12 +28,15 @@ _CLIENT, _PRODUCER = 3, 4
 def kind_of(span: Span, facts: dict[str, Fact], words: list[str]) -> tuple[Kind, bool]:
     """The kind, and whether the span wraps one generation. ``words`` are the emitter's own words for the kind.
 
-    Every span of our own SDK that is no report is a call. An emitter's own word wins over the operation name; a weak
-    word ("chain") does so only if the span has nothing of a call to show. Without either, model and usage speak.
+    Every span of our own SDK is a call, unless it is a report or an attempt. An emitter's own word wins over the
+    operation name; a weak word ("chain") does so only if the span has nothing of a call to show. Without either,
+    model and usage speak.
     """
     if span.name in EVENT_NAMES and span.end == span.start:
         return "event", False
     if span.scope == SCOPE:
+        if span.name == ATTEMPT_SPAN:
+            return "attempt", False
         return ("embedding" if OPERATIONS.get(str(facts.get("operation"))) == "embedding" else "llm"), False
     operation_id = facts.get("operation_id")
     if isinstance(operation_id, str) and "." in operation_id:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from driftbell.collectors.call import Status
 
-Kind = Literal["llm", "embedding", "retrieval", "rerank", "tool", "agent", "chain", "http", "event", "other"]
+Kind = Literal["llm", "embedding", "retrieval", "rerank", "tool", "agent", "chain", "http", "event", "attempt", "other"]
 
 STRONG_KINDS: dict[str, Kind] = {
     "llm": "llm",

@@ -86,6 +86,10 @@ def test_our_span_around_a_client_is_one_call_with_its_features_and_the_clients_
     assert call.dialect == "driftbell"
 
 
+def test_what_our_sdk_says_of_the_shape_of_an_answer_is_kept() -> None:
+    assert only(observed(driftbell__output__length=120)).attributes["driftbell.output.length"] == 120
+
+
 def test_our_span_around_failed_and_final_attempts_counts_attempts_and_is_ok() -> None:
     ours = observed()
     failed = chat(ours, 0.1, 0.5, tokens=None, error=("RateLimitError", "429"))
@@ -116,6 +120,15 @@ def test_our_span_around_our_spans_only_lends_them_its_labels() -> None:
     )
     call = only(outer, inner, chat(inner, 0.6, 0.5))
     assert (call.workflow, call.segment, call.input_tokens) == ("draft", "de", 100)
+
+
+def test_attempts_that_our_sdk_tells_of_are_counted_once() -> None:
+    outer = observed()
+    attempt = span("driftbell.attempt", outer, 0.1, 0.5, scope="driftbell", error=("TimeoutError", ""))
+    tried = chat(attempt, 0.2, 0.3, tokens=None, error=("APITimeoutError", "timed out"))
+    final = observed(outer, 1.0, 1.0, driftbell__attempts=2)
+    call = only(outer, attempt, tried, final, chat(final, 1.1, 0.5))
+    assert (call.attempts, call.status, call.span_id, call.input_tokens) == (2, "ok", final.span_id, 100)
 
 
 def test_a_function_that_failed_after_a_good_answer_failed() -> None:
