@@ -56,11 +56,28 @@ class StoreSource:
         elif days.whole_hours:
             yield from self.store.points(workflow, days.start, days.end, "hour")
         else:
-            split = {edge // HOUR * HOUR for edge in days.edges}
-            hours = self.store.points(workflow, min(split), days.end, "hour")
-            yield from (point for point in hours if point.key.minute not in split)
-            for hour in sorted(split):
-                yield from self.store.points(workflow, max(hour, days.start), min(hour + HOUR, days.end), "minute")
+            yield from self._split_hours(workflow, days)
+
+    def _split_hours(self, workflow: str, days: Days) -> Iterator[Point]:
+        """Hours, but minutes where a local day starts within one.
+
+        The minutes are made from the calls, which are kept longer; where those are gone too, the hour counts
+        towards the day in which it starts.
+        """
+        split = {edge // HOUR * HOUR for edge in days.edges}
+        for point in self.store.points(workflow, min(split), days.end, "hour"):
+            hour = point.key.minute
+            if hour not in split:
+                yield point
+        for hour in sorted(split):
+            since, until = max(hour, days.start), min(hour + HOUR, days.end)
+            minutes = self.store.recount(workflow, since, until)
+            yield from (
+                minutes or self.store.points(workflow, since, until, "minute") or self._whole(workflow, hour, days)
+            )
+
+    def _whole(self, workflow: str, hour: float, days: Days) -> list[Point]:
+        return self.store.points(workflow, hour, hour + HOUR, "hour") if hour >= days.start else []
 
     def facts(self, week: Week) -> Facts:
         """See `Source.facts`."""
