@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 SEVERITY_WORDS = {"page": "PAGE", "ticket": "TICKET", "info": "INFO"}
+TINY = 1e-12
+"""Below this nothing is told apart from nothing."""
 SEVERITY_ORDER = ("info", "ticket", "page")
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -29,7 +31,7 @@ def signed_money(usd: float) -> str:
 
 def significant(value: float, figures: int = 2) -> str:
     """A non-negative number with ``figures`` that matter, without an exponent: ``0.00032``, ``5.3``, ``42``."""
-    if value == 0:
+    if value < TINY:
         return "0"
     digits = figures - 1 - math.floor(math.log10(value))
     rounded = round(value, digits)
@@ -78,8 +80,10 @@ def change(observed: float, usual: float, unit: str) -> str:
     """
     if unit == "share":
         return f"{significant(abs(observed - usual) * 100)} points" if observed != usual else ""
-    if usual <= 0 or observed == usual:
+    if usual <= TINY or observed == usual:
         return ""
+    if observed / usual >= 1000:
+        return "over 1,000 times"
     if observed / usual >= 3:
         return f"{significant(observed / usual)} times"
     return f"{abs(observed - usual) / usual * 100:.0f}%"
