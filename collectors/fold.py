@@ -88,6 +88,10 @@ def _model(part: Part, below: _Below) -> _Below:
     if not same and not part.own and _repeats(part, [call for call in others if call.family == family]):
         return _Below(others)
     same = _retried(joined(same), True)
+    if same and _is_another(part, same):
+        for call in same:
+            call.label(part)
+        return _Below([Logical(part, requests=below.requests, events=below.events), *same, *others])
     if not same:
         call = Logical(part, requests=below.requests, events=below.events)
     elif len(same) == 1:
@@ -110,6 +114,17 @@ def _repeats(part: Part, calls: list[Logical]) -> bool:
         return False
     inside = sum(_tokens(call.leaf) for call in calls)
     return _tokens(part) <= inside
+
+
+def _is_another(part: Part, calls: list[Logical]) -> bool:
+    """Whether a model span is a call beside those below it: another response, and usage that is not theirs."""
+    mine = part.facts.get("response_id")
+    theirs = {identity for call in calls for identity in call.ids()}
+    if part.own or mine is None or mine in theirs or not all(call.ids() for call in calls):
+        return False
+    comparable = any(identity[:4] == str(mine)[:4] for identity in theirs)
+    usages = [_tokens(call.leaf) for call in calls]
+    return comparable and part.counts_tokens and _tokens(part) not in (sum(usages), *usages)
 
 
 def _tokens(part: Part) -> int:

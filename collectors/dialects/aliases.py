@@ -152,7 +152,12 @@ ALIASES: dict[str, tuple[str, ...]] = {
     ),
     "ttft_s": (own.TIME_TO_FIRST_CHUNK,),
     "ttft_ms": ("ai.response.msToFirstChunk", "ai.response.msToFirstToken"),
-    "ttft_any": ("gen_ai.server.time_to_first_token", "gen_ai.response.time_to_first_token", "llm.time_to_first_token"),
+    "ttft_any": (
+        "gen_ai.server.time_to_first_token",
+        "gen_ai.response.time_to_first_token",
+        "gen_ai.latency.time_to_first_token",
+        "llm.time_to_first_token",
+    ),
     "first_token_at": ("langfuse.observation.completion_start_time",),
     "finish_reason": (
         own.FINISH_REASONS,

@@ -58,7 +58,7 @@ def _believed(span: Span, facts: dict[str, Fact], kind: Kind, shows_call: bool) 
     """An operation name is a guess of some emitters: a call has a model or usage, a retrieval has documents."""
     if kind not in ("llm", "embedding") or shows_call:
         return kind
-    if any("retrieval.documents" in name for name in span.attributes) or "retriev" in span.name.lower():
+    if "retriev" in span.name.lower() or any("retriev" in name.lower() for name in span.attributes):
         return "retrieval"
     return kind if "request_model" in facts or "response_model" in facts else "chain"
 

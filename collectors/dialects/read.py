@@ -29,6 +29,8 @@ from driftbell.monitor.attributes import SCOPE
 MAX_NAME = 120
 _CALLS = ("llm", "embedding")
 _OUTPUT = re.compile(r"output|response|completion|generation", re.IGNORECASE)
+_INPUT = re.compile(r"input|request|invocation|param", re.IGNORECASE)
+_MODELS = ("model", "model_name", "meta.model", "replies.meta.model", "response_metadata.model_name")
 _PROVIDER_ID = re.compile(r'\\*"id\\*"\s*:\s*\\*"((?:chatcmpl-|cmpl-|resp_|msg_|gen-)[\w-]{4,100})')
 _ID_ORDER = ("resp_", "chatcmpl-", "cmpl-", "gen-", "msg_")
 
@@ -50,7 +52,7 @@ def read(span: Span) -> Part:
         sources = retrieved_sources(span)
     else:
         if kind in ("agent", "chain"):
-            _tokens(span, facts, emitter)
+            _tokens(facts, emitter)
         sources = passed_sources(span) if kind == "chain" else None
     failed = read_failure(span, facts)
     return Part(
@@ -155,11 +157,14 @@ def _call(span: Span, facts: dict[str, Fact], kind: str, emitter: Emitter) -> No
         facts["operation"] = "chat"
     if str(facts.get("operation_id", "")).lower().endswith("stream") or "first_token_at" in facts:
         facts.setdefault("streamed", True)
-    _tokens(span, facts, emitter)
+    complete_usage(facts, span.attributes)
+    _tokens(facts, emitter)
     if emitter.estimates_streams and facts.get("streamed") and "input_tokens" in facts:
         facts["usage_estimated"] = True
     if "response_id" not in facts and kind == "llm":
         _output_id(span, facts)
+    if "request_model" not in facts and "response_model" not in facts:
+        _inner_model(span, facts)
     if (first := first_token_ms(span, facts)) is not None:
         facts["first_token_ms"] = first
     if "finish_reason" not in facts:
@@ -171,9 +176,8 @@ def _call(span: Span, facts: dict[str, Fact], kind: str, emitter: Emitter) -> No
             facts.setdefault("refused", True)
 
 
-def _tokens(span: Span, facts: dict[str, Fact], emitter: Emitter) -> None:
+def _tokens(facts: dict[str, Fact], emitter: Emitter) -> None:
     """Token counts with cached tokens included; zero tokens in and out is no usage, and costs nothing known."""
-    complete_usage(facts, span.attributes)
     repair_cache(facts, emitter)
     if not facts.get("input_tokens"):
         facts.pop("input_tokens", None)
@@ -200,6 +204,20 @@ def _output_id(span: Span, facts: dict[str, Fact]) -> None:
                     if identity.startswith(prefix):
                         facts["response_id"] = identity
                         return
+
+
+def _inner_model(span: Span, facts: dict[str, Fact]) -> None:
+    """The model out of a request or response that a span holds as a whole."""
+    for field, names in (("request_model", _INPUT), ("response_model", _OUTPUT)):
+        for name in sorted(filter(names.search, span.attributes)):
+            held = values.structure(span.attributes[name])
+            model = next((m for m in map(values.text, (values.path(held, p) for p in _MODELS)) if m is not None), None)
+            if model is not None:
+                facts.setdefault(field, model_name(model))
+    if "provider" not in facts:
+        provider = provider_of(None, _text(facts, "response_model") or _text(facts, "request_model"))
+        if provider is not None:
+            facts["provider"] = provider
 
 
 def _event_finish(span: Span, facts: dict[str, Fact]) -> None:

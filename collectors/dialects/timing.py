@@ -8,13 +8,15 @@ from driftbell.collectors.span import Span
 
 _FIRST_TOKEN = re.compile(r"first.?(token|chunk)", re.IGNORECASE)
 _SLACK_S = 0.05
+_WHOLE = 0.95
 
 
 def first_token_ms(span: Span, facts: dict[str, Fact]) -> float | None:
     """Milliseconds to the first token, or ``None``; removes from ``facts`` the fields it was read from.
 
     A value beyond the duration of the span is wrong. A field whose unit depends on the emitter is taken as
-    milliseconds if it came as an integer, else as seconds, and only for streams: some fill it with the duration.
+    milliseconds if it came as an integer, else as seconds; never for a call that was not streamed, and if nobody says
+    whether it was, only if it is less than the duration, with which some emitters fill it.
     """
     duration = span.end - span.start
     stated_s, stated_ms = facts.pop("ttft_s", None), facts.pop("ttft_ms", None)
@@ -27,8 +29,10 @@ def first_token_ms(span: Span, facts: dict[str, Fact]) -> float | None:
     if moment is not None:
         candidates.append(float(moment) - span.start)
     candidates += [event.time - span.start for event in span.events[:64] if _FIRST_TOKEN.search(event.name[:80])]
-    if loose is not None and facts.get("streamed"):
-        candidates += _either_unit(span, float(loose))
+    if loose is not None and facts.get("streamed") is not False:
+        likely = [found for found in _either_unit(span, float(loose)) if found <= duration + _SLACK_S]
+        if facts.get("streamed") or (likely and likely[0] < _WHOLE * duration):
+            candidates += likely[:1]
     for found in candidates:
         if 0 <= found <= duration + _SLACK_S:
             return found * 1e3

@@ -18,6 +18,11 @@ _INSIDE = (
     "tokenUsage",
     "llm_output.token_usage",
     "usage_details",
+    "meta.usage",
+    "replies.meta.usage",
+    "replies._meta.usage",
+    "response_metadata.token_usage",
+    "message.usage_metadata",
 )
 AGGREGATE = re.compile(r"aggregat|total_usage|cumulative|\.metrics$", re.IGNORECASE)
 """Names of totals over several calls."""

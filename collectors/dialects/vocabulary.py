@@ -97,6 +97,7 @@ VECTOR_STORES = frozenset(
         "lancedb",
         "marqo",
         "pgvector",
+        "pg_vector",
         "vespa",
         "turbopuffer",
         "opensearch_vector",

@@ -209,6 +209,11 @@ def test_the_one_call_without_usage_gets_what_the_total_leaves_over() -> None:
     assert [call.usage_source for call in found] == ["provider", "estimated"]
 
 
+def test_a_call_that_is_made_while_another_one_runs_is_another_call() -> None:
+    outer = chat(took=9, tokens=(500, 50), id="chatcmpl-outer001")
+    assert sorted(tokens(calls(outer, chat(outer, 2, id="chatcmpl-inner001")))) == [(100, 10), (500, 50)]
+
+
 def test_an_agent_inside_a_tool_of_a_call_is_not_that_call() -> None:
     outer = chat(took=9, tokens=(500, 50), id="chatcmpl-outer001")
     tool = span("execute_tool ask", outer, 1, 5, a={"gen_ai.operation.name": "execute_tool"})
@@ -400,6 +405,57 @@ def test_python_reprs_and_numbers_in_strings_are_read() -> None:
     assert (call.input_tokens, call.output_tokens, call.cached_tokens, call.finish_reason) == (100, 10, 64, "length")
 
 
+def test_a_component_that_is_known_by_its_class_and_its_output_is_read() -> None:
+    pipeline = span("pipeline.run", took=9)
+    meta = {
+        "model": "gpt-4o-2024-08-06",
+        "finish_reason": "stop",
+        "usage": {"prompt_tokens": 100, "completion_tokens": 10},
+    }
+    documents = json.dumps(
+        {"documents": [{"id": "d1", "content": "text", "score": 0.7}, {"id": "d2", "content": "text"}]}
+    )
+    retriever = span(
+        "component.run",
+        pipeline,
+        0.1,
+        0.2,
+        a={"acme.component.type": "InMemoryBM25Retriever", "acme.component.output": documents},
+    )
+    generator = span(
+        "component.run",
+        pipeline,
+        1,
+        a={"acme.component.type": "OpenAIGenerator", "acme.component.output": {"replies": ["hi"], "meta": [meta]}},
+    )
+    call = only(pipeline, retriever, generator)
+    assert (call.model, call.provider, call.input_tokens, call.output_tokens) == (
+        "gpt-4o-2024-08-06",
+        "openai",
+        100,
+        10,
+    )
+    assert [s.id for s in call.sources] == ["d1", "d2"]
+
+
+def test_a_model_is_found_in_a_request_that_a_span_holds_as_a_whole() -> None:
+    a = {"mlflow.spanType": '"LLM"', "mlflow.spanInputs": '{"model": "gpt-4o-mini", "messages": []}'}
+    usage = {
+        "mlflow.spanOutputs": '{"id": "chatcmpl-whole001", "usage": {"prompt_tokens": 100, "completion_tokens": 10}}'
+    }
+    call = only(span("Completions", a=a | usage))
+    assert (call.model, call.input_tokens, call.response_id) == ("gpt-4o-mini", 100, "chatcmpl-whole001")
+
+
+def test_a_step_that_hands_on_an_answer_with_its_usage_is_no_call() -> None:
+    root = span("chain", took=9)
+    answer = json.dumps({"content": "hi", "usage_metadata": {"input_tokens": 100, "output_tokens": 10}})
+    step = span(
+        "parse", root, 3, 0.1, a={"openinference.span.kind": "CHAIN", "input.value": answer, "output.value": answer}
+    )
+    assert tokens(calls(root, chat(root, 1), step)) == [(100, 10)]
+
+
 def test_a_response_body_in_the_output_is_a_witness_of_usage() -> None:
     body = {
         "candidates": [],
@@ -511,6 +567,16 @@ def test_an_operation_name_without_model_or_usage_is_no_call() -> None:
     )
 
 
+def test_a_retrieval_that_is_called_embeddings_is_a_retrieval() -> None:
+    root = span("query", took=9)
+    a = {
+        "gen_ai.operation.name": "embeddings",
+        "task.output": '[{"id": "d1", "page_content": "text"}]',
+        "task.retriever": "kb",
+    }
+    assert [s.id for s in only(root, span("task KB", root, 0.1, 0.2, a=a), chat(root, 2)).sources] == ["d1"]
+
+
 def test_a_failed_call_that_has_nothing_but_its_name_is_a_call() -> None:
     call = only(span("chat claude-sonnet-4-5", kind=CLIENT, error=("anthropic.RateLimitError", "429")))
     assert (call.model, call.provider, call.status) == ("claude-sonnet-4-5", "anthropic", "rate_limited")
@@ -538,7 +604,10 @@ def test_errors_are_told_apart_by_whatever_names_them(error, status) -> None:
         ({"ai.response.msToFirstChunk": 250.0}, 250),
         ({"gen_ai.server.time_to_first_token": 250, "gen_ai.request.stream": True}, 250),
         ({"gen_ai.server.time_to_first_token": 0.25, "gen_ai.request.stream": True}, 250),
-        ({"gen_ai.server.time_to_first_token": 0.99, "gen_ai.request.stream": False}, None),
+        ({"gen_ai.server.time_to_first_token": 250}, 250),
+        ({"gen_ai.server.time_to_first_token": 0.25}, 250),
+        ({"gen_ai.server.time_to_first_token": 0.99}, None),
+        ({"gen_ai.server.time_to_first_token": 0.3, "gen_ai.request.stream": False}, None),
         ({"gen_ai.response.time_to_first_chunk": 250.0}, None),
     ],
 )
