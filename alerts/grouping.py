@@ -14,6 +14,7 @@ def belongs(finding: Finding, incident: Incident, times: Lifecycle) -> str | Non
 
     The same series while the incident lives, or again within ``reopen_within`` of its end unless a person closed it;
     the same named cause while it lives; or a start at the same time with nothing that speaks against one cause.
+    Where only one of the two names a change, or the families differ, "the same time" is the narrower window.
     """
     if finding.workflow != incident.workflow:
         return None
@@ -32,7 +33,10 @@ def belongs(finding: Finding, incident: Incident, times: Lifecycle) -> str | Non
         return None
     if any(mine.get(key) == theirs.get(key) is not None for key in _NAMES_A_CHANGE):
         return "same_cause"
-    window = times.group_within if finding.family == incident.family else times.group_across_families
+    alike = finding.family == incident.family and any(k in mine for k in _NAMES_A_CHANGE) == any(
+        k in theirs for k in _NAMES_A_CHANGE
+    )
+    window = times.group_within if alike else times.group_across_families
     if abs(finding.started_at - incident.started_at) <= window:
         return "started_together"
     return None

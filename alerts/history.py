@@ -117,6 +117,24 @@ def events(db: Reader, incident_id: str) -> list[dict[str, object]]:
     return _named(db.execute(sql, [incident_id, MAX_REASONS]))
 
 
+def deliveries(db: Reader, incident_id: str) -> list[dict[str, object]]:
+    """What was sent of an incident, to where and why: ``transition, channel, state, reason, attempts, error, ...``."""
+    sql = """SELECT event_id, transition, channel, state, reason, attempts, error, created_at, due_at, sent_at
+        FROM notifications WHERE incident_id = ? ORDER BY id LIMIT ?"""
+    return _named(db.execute(sql, [incident_id, MAX_REASONS]))
+
+
+def forget(tx: Database, before: float) -> int:
+    """Delete incidents that were resolved before that time, with their history and messages; how many."""
+    old = "SELECT id FROM incidents WHERE state = 'resolved' AND resolved_at < ?"
+    tx.execute(f"DELETE FROM incident_events WHERE incident_id IN ({old})", [before])
+    tx.execute(f"DELETE FROM notifications WHERE incident_id IN ({old})", [before])
+    gone = tx.execute("DELETE FROM incidents WHERE state = 'resolved' AND resolved_at < ?", [before]).rowcount
+    tx.execute("DELETE FROM notifications WHERE transition = 'change' AND created_at < ?", [before])
+    tx.execute("DELETE FROM silences WHERE ends_at < ?", [before])
+    return gone
+
+
 def silences(db: Reader, now: float) -> list[Silence]:
     """The silences that have not ended at ``now``."""
     rows = db.execute(f"SELECT {', '.join(Silence.__slots__)} FROM silences WHERE ends_at > ? ORDER BY id", [now])

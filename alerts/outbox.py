@@ -22,7 +22,7 @@ from driftbell.alerts.history import get
 from driftbell.alerts.incident import apply
 from driftbell.alerts.notification import Notification
 from driftbell.alerts.secret import SecretMissingError
-from driftbell.alerts.settings import AlertSettings
+from driftbell.alerts.settings import AlertSettings, Severity
 from driftbell.detectors.finding import Finding
 
 log = logging.getLogger(__name__)
@@ -62,10 +62,11 @@ class Channels:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """What one pass did: rows sent, attempts that failed, rows handed to a second channel."""
+    """What one pass did: the channel of each row sent, (channel, reason) of each attempt that failed, and how many
+    rows a second channel got."""
 
-    sent: int = 0
-    failed: int = 0
+    sent: tuple[str, ...] = ()
+    failed: tuple[tuple[str, str], ...] = ()
     handed_over: int = 0
 
 
@@ -82,7 +83,8 @@ def deliver_due(store: WritableStore, channels: Channels, now: float) -> Deliver
         return Delivered(handed_over=handed)
     with ThreadPoolExecutor(max_workers=min(len(due), MAX_THREADS), thread_name_prefix="deliver") as pool:
         parts = list(pool.map(lambda name: _deliver_channel(store, channels, name, now), due))
-    return Delivered(sum(p.sent for p in parts), sum(p.failed for p in parts), handed)
+    sent = tuple(channel for part in parts for channel in part.sent)
+    return Delivered(sent, tuple(failure for part in parts for failure in part.failed), handed)
 
 
 def _drop_unknown(tx: Database, channels: Channels, now: float) -> None:
@@ -113,15 +115,14 @@ def _deliver_channel(store: WritableStore, channels: Channels, name: str, now: f
             break
         try:
             ref = channels.by_name[name].send(row.message, row.ref)
-        except SecretMissingError:
-            _note_failure(store, channels, row, claimant, DeliveryError("secret_missing", permanent=True), now)
-            return Delivered(sent, 1)
-        except DeliveryError as error:
+        except (DeliveryError, SecretMissingError) as caught:
+            missing = DeliveryError("secret_missing", permanent=True)
+            error = caught if isinstance(caught, DeliveryError) else missing
             _note_failure(store, channels, row, claimant, error, now)
-            return Delivered(sent, 1)
+            return Delivered((name,) * sent, ((name, error.reason),))
         _note_success(store, channels, row, claimant, ref, now)
         sent += 1
-    return Delivered(sent)
+    return Delivered((name,) * sent)
 
 
 def _note_success(
@@ -147,7 +148,9 @@ def _note_failure(
         if due_at is None:
             notification.hand_over(tx, row, channels.fallback(row.channel), now)
         if error.permanent:
-            apply(tx, [delivery_finding(row.channel, "fired", error.reason, now)], now, channels.settings)
+            severity: Severity = "ticket" if channels.fallback(row.channel) else "page"
+            finding = delivery_finding(row.channel, "fired", error.reason, now, severity)
+            apply(tx, [finding], now, channels.settings)
 
 
 def next_try(row: Notification, now: float, retry_after: float | None) -> float | None:
@@ -159,7 +162,9 @@ def next_try(row: Notification, now: float, retry_after: float | None) -> float 
     return max(planned, now + (retry_after or 0.0))
 
 
-def delivery_finding(channel: str, transition: Literal["fired", "cleared"], reason: str, now: float) -> Finding:
+def delivery_finding(
+    channel: str, transition: Literal["fired", "cleared"], reason: str, now: float, severity: Severity = "ticket"
+) -> Finding:
     """A channel refuses for good (or works again), as a finding about ourselves."""
     finding = Finding(
         ts=now,
@@ -170,6 +175,7 @@ def delivery_finding(channel: str, transition: Literal["fired", "cleared"], reas
         direction=1,
         unit="messages",
         segment=channel,
+        severity=severity,
         started_at=now,
         n=1,
     )

@@ -37,7 +37,10 @@ CLOCK_STEP = 60.0
 
 @dataclass(frozen=True)
 class Result:
-    """What became of the messages: ``duplicates`` counts arrivals beyond the first of each id."""
+    """What became of the messages: ``duplicates`` counts arrivals beyond the first of each id.
+
+    ``before_last`` counts arrivals while workers were being killed: the kills fell among these.
+    """
 
     kills: int
     messages: int
@@ -46,6 +49,7 @@ class Result:
     duplicates: int
     most_per_id: int
     different_bodies: int
+    before_last: int
 
     @property
     def kept(self) -> bool:
@@ -127,15 +131,16 @@ def run(kills: int, seed: int, folder: Path) -> Result:
             time.sleep(chance.uniform(0.0, LONGEST_LIFE))
             os.kill(worker, signal.SIGKILL)
             os.waitpid(worker, 0)
+        before_last = len(journal.read_text().splitlines())
         last = fork(work, folder / "data", channels, now + (kills + 90) * CLOCK_STEP, 2.0)
         os.waitpid(last, 0)
     finally:
         os.kill(receiver, signal.SIGKILL)
         os.waitpid(receiver, 0)
-    return count(kills, ids, journal)
+    return count(kills, ids, journal, before_last)
 
 
-def count(kills: int, ids: set[str], journal: Path) -> Result:
+def count(kills: int, ids: set[str], journal: Path, before_last: int) -> Result:
     """Compare what was written with what arrived."""
     arrived = [line.split() for line in journal.read_text().splitlines()]
     times = Counter(event_id for event_id, _ in arrived)
@@ -148,6 +153,7 @@ def count(kills: int, ids: set[str], journal: Path) -> Result:
         duplicates=len(arrived) - len(times),
         most_per_id=max(times.values(), default=0),
         different_bodies=len(bodies) - len(times),
+        before_last=before_last,
     )
 
 

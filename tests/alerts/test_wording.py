@@ -66,7 +66,8 @@ def test_times_are_in_the_reader_s_zone_and_in_utc(zone: str, text: str, t0: flo
     [
         (0.032, 0.053, "usd", "66%"), (0.09, 0.22, "share", "13 points"), (2100.0, 9800.0, "ms", "4.7 times"),
         (0.0, 5.0, "tokens", ""),
-        (1e-300, 5.0, "ms", ""), (0.001, 5.0, "ms", "over 1,000 times"), (42.0, 12.0, "ms", "71%"), (0.1, 0.1, "share", ""),
+        (1e-300, 5.0, "ms", ""), (0.001, 5.0, "ms", "over 1,000 times"),
+        (42.0, 12.0, "ms", "71%"), (0.1, 0.1, "share", ""),
     ],
 )  # fmt: skip
 def test_the_size_of_a_change(usual: float, observed: float, unit: str, text: str) -> None:
