@@ -76,7 +76,7 @@ def _distinct(groups: list[Figure]) -> list[Figure]:
 
 def _line(figure: Figure) -> Line:
     reason = verdict(figure)
-    if figure.verdict == "Cannot tell":
+    if figure.verdict == "Cannot tell" and figure.measure.good:
         reason += f": {why_not(figure)}"
     return Line((label(figure), *shown(figure), reason), figure.verdict if figure.moved else "")
 

@@ -26,8 +26,8 @@ FAMILY_KIND = {
 }
 QUALITY_BAND = 0.04
 """A review score this far (0..1) from the middle of its five weeks makes a week unstable."""
-BLIND_SHARE = 0.2
-"""Above this share of calls without a price or an outcome, measuring comes first."""
+LEAST_USD = 5.0
+"""A rise of cost below this in a week is told, but nobody is asked to act on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +91,12 @@ def worse_figure(week: WorkflowWeek) -> Iterator[Recommendation]:
     for figure in week.moved:
         if figure.verdict != "Worse" or figure.measure.kind in told or figure.measure.name == "total_cost":
             continue
-        told.add(figure.measure.kind)
         when = _at_the_same_time(week, figure)
         usd = _extra(figure)
+        if usd is not None and usd < LEAST_USD:
+            continue
         effect = f" That is {cents(usd)} more this week." if usd else ""
+        told.add(figure.measure.kind)
         text = f"{sentence(figure)}.{effect}{when}"
         sure = "measured; cause not proven" if when else "measured; cause not known"
         yield _advice(week, "FIX", "worse_figure", text, sure, figure.weight, usd)
@@ -236,7 +238,7 @@ def _at_the_same_time(week: WorkflowWeek, figure: Figure) -> str:
 
 def _extra(figure: Figure) -> float | None:
     """What the change cost this week, for figures in money per call or outcome."""
-    if figure.measure.unit != "usd" or figure.difference is None or figure.only is not None:
+    if figure.measure.unit != "usd" or figure.difference is None:
         return None
     return figure.difference * figure.cases
 

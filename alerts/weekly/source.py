@@ -69,11 +69,11 @@ class StoreSource:
             hour = point.key.minute
             if hour not in split:
                 yield point
-        for hour in sorted(split):
-            since, until = max(hour, days.start), min(hour + HOUR, days.end)
+        for edge in sorted(split):
+            since, until = max(edge, days.start), min(edge + HOUR, days.end)
             minutes = self.store.recount(workflow, since, until)
             yield from (
-                minutes or self.store.points(workflow, since, until, "minute") or self._whole(workflow, hour, days)
+                minutes or self.store.points(workflow, since, until, "minute") or self._whole(workflow, edge, days)
             )
 
     def _whole(self, workflow: str, hour: float, days: Days) -> list[Point]:

@@ -149,7 +149,7 @@ def made_of(names):
     days = Days(week)
     calls = [
         Call(
-            days.edges[day] + i, name, segment=name, model=name, cost_usd=0.01 * (3 if day >= 28 else 1), input_tokens=9
+            days.edges[day] + i, name, segment=name, model=name, cost_usd=0.1 * (3 if day >= 28 else 1), input_tokens=9
         )
         for name in names
         for day in range(35)

@@ -71,10 +71,14 @@ def test_an_incident_that_was_no_incident_is_not_recommended():
 
 
 def test_a_dearer_outcome_is_to_be_fixed_with_what_it_costs():
-    (one,) = advice(cost=(0.01, 0.0101, 0.0099, 0.01, 0.015))
+    (one,) = advice(cost=(0.1, 0.101, 0.099, 0.1, 0.15))
     assert (one.verb, one.rule) == ("FIX", "worse_figure")
-    assert one.usd_per_week == pytest.approx(0.005 * 280)
-    assert "more this week" in one.text
+    assert one.usd_per_week == pytest.approx(0.05 * 280)
+    assert "That is $14 more this week." in one.text
+
+
+def test_nobody_is_asked_to_act_on_cents():
+    assert rules_of(cost=(0.01, 0.0101, 0.0099, 0.01, 0.015)) == []
 
 
 def test_better_and_nothing_worse_is_to_be_kept():
