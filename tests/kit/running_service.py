@@ -26,6 +26,7 @@ class Running:
 
     service: Service
     url: str
+    grpc: str
     time: list[float]
 
     def get(self, path: str, **options) -> requests.Response:
@@ -65,7 +66,8 @@ def services(tmp_path: Path) -> Iterator[Callable[..., Running]]:
         thread = threading.Thread(target=service.run, args=(lines.put,))
         thread.start()
         started.append((service, thread))
-        return Running(service, "http://" + address(lines.get(timeout=20)), time)
+        ready = lines.get(timeout=20)
+        return Running(service, "http://" + address(ready), ready.partition("grpc=")[2].split()[0], time)
 
     try:
         yield start
