@@ -64,7 +64,7 @@ def _text(value: str, _: Privacy) -> str | None:
 
 
 def _flag(value: bool, _: Privacy) -> bool | None:
-    return value if isinstance(value, bool) else None
+    return value if type(value) is bool else None
 
 
 def _amount(value: float, _: Privacy) -> float | None:
@@ -149,8 +149,8 @@ class Call:
     @sources.setter
     def sources(self, documents: Iterable[SourceLike]) -> None:
         self._sources = documents
-        if isinstance(documents, (list, tuple)) and self._span is not None:
-            self._span.set_attribute(names.RETRIEVAL_COUNT, len(documents))
+        if type(documents) in (list, tuple) and self._span is not None:
+            self._span.set_attribute(names.RETRIEVAL_COUNT, len(documents))  # type: ignore[arg-type]  # just checked
 
     @property
     def ref(self) -> str:

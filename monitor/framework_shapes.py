@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from driftbell.monitor import attributes as names
 from driftbell.monitor.openai_shapes import chat_completion
-from driftbell.monitor.reading import Reading, field, put_count, put_finish, put_text
+from driftbell.monitor.reading import Reading, field, put_count, put_finish, put_number_of, put_text
 from driftbell.monitor.vendor import known, of_model
 
 
@@ -29,8 +29,7 @@ def langchain(response: Any) -> Reading:
     if not reading:
         return {}
     put_text(reading, names.RESPONSE_ID, about.get("id") or field(response, "id"))
-    if called := field(response, "tool_calls"):
-        reading[names.TOOL_CALLS] = len(called)
+    put_number_of(reading, names.TOOL_CALLS, field(response, "tool_calls"))
     vendor = about.get("model_provider")
     provider = known(vendor) if isinstance(vendor, str) and vendor else of_model(reading.get(names.RESPONSE_MODEL))
     if provider:

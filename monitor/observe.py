@@ -11,7 +11,7 @@ from driftbell.monitor import guard, provider, running
 from driftbell.monitor.call import MAX_TEXT, NOT_RECORDED, Call
 from driftbell.monitor.content import Expects
 from driftbell.monitor.running import CallSpan
-from driftbell.monitor.span import Attributes
+from driftbell.monitor.span import Attributes, plain
 from driftbell.monitor.stream import hand_on, is_stream, observe_async_generator, observe_generator
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -137,8 +137,9 @@ def _compute(
         except Exception as error:  # the application's own function; its call must go on without the dimension
             guard.voice.say("driftbell left out %s: computing it raised %s", name, type(error).__qualname__)
             continue
-        if isinstance(value, str):
-            attributes[name] = str.__str__(value)[:200]
+        text = plain(value)
+        if text is not None:
+            attributes[name] = str(text)[:MAX_TEXT]
 
 
 @overload
@@ -166,17 +167,19 @@ def observe(workflow: Any = None, *, expects: Expects | None = None, **dimension
     ``expects`` is the form that an answer is to have, ``"json"`` or a function of its text; it is checked off the call
     path, and only the verdict leaves the process.
     """
-    if workflow is not None and not isinstance(workflow, str):
+    if workflow is not None and not issubclass(type(workflow), str):
         return Observation(None, {}, {})(workflow)
-    unknown = dimensions.keys() - _DIMENSIONS.keys()
-    if unknown:
-        guard.voice.say("driftbell's observe has no %s: left out", ", ".join(sorted(unknown)))
-    given = {
-        _DIMENSIONS[name]: value for name, value in dimensions.items() if name in _DIMENSIONS and value is not None
-    }
-    computed = {name: value for name, value in given.items() if callable(value)}
-    fixed = {name: str(value)[:200] for name, value in given.items() if name not in computed}
-    return Observation(workflow, fixed, computed, expects)
+    fixed: Attributes = {}
+    computed: dict[str, Callable[..., Any]] = {}
+    for name, value in dimensions.items():
+        text = plain(value)
+        if name not in _DIMENSIONS or (text is None and value is not None and not callable(value)):
+            guard.voice.say("driftbell's observe left out %.40s: it takes a text, or a function of the arguments", name)
+        elif text is not None:
+            fixed[_DIMENSIONS[name]] = str(text)[:MAX_TEXT]
+        elif value is not None:
+            computed[_DIMENSIONS[name]] = value
+    return Observation(plain(workflow), fixed, computed, expects)
 
 
 _DIMENSIONS: Final = {

@@ -9,8 +9,10 @@ from driftbell.monitor.reading import (
     extra,
     field,
     getter,
+    items,
     put_count,
     put_finish,
+    put_number_of,
     put_provider,
     put_text,
 )
@@ -31,8 +33,7 @@ def chat_completion(response: Any) -> Reading:
         message = extra(first, "message") or extra(first, "delta")
         if field(message, "refusal"):
             reading[names.REFUSED] = True
-        if tools := field(message, "tool_calls"):
-            reading[names.TOOL_CALLS] = len(tools)
+        put_number_of(reading, names.TOOL_CALLS, field(message, "tool_calls"))
         if message is None and field(first, "text") is not None:
             reading[names.OPERATION] = "text_completion"
     usage = get(response, "usage", None)
@@ -51,6 +52,7 @@ def _completion_usage(reading: Reading, usage: Any) -> None:
     details = get(usage, "prompt_tokens_details", None)
     if details is not None:
         put_count(reading, names.CACHE_READ_TOKENS, field(details, "cached_tokens"))
+        put_count(reading, names.CACHE_WRITE_TOKENS, extra(details, "cache_write_tokens"))
     details = get(usage, "completion_tokens_details", None)
     if details is not None:
         put_count(reading, names.REASONING_TOKENS, field(details, "reasoning_tokens"))
@@ -86,24 +88,24 @@ def openai_response(response: Any) -> Reading:
         use = getter(usage)
         put_count(reading, names.INPUT_TOKENS, use(usage, "input_tokens", None))
         put_count(reading, names.OUTPUT_TOKENS, use(usage, "output_tokens", None))
-        put_count(reading, names.CACHE_READ_TOKENS, field(use(usage, "input_tokens_details", None), "cached_tokens"))
+        details = use(usage, "input_tokens_details", None)
+        put_count(reading, names.CACHE_READ_TOKENS, field(details, "cached_tokens"))
+        put_count(reading, names.CACHE_WRITE_TOKENS, extra(details, "cache_write_tokens"))
         details = use(usage, "output_tokens_details", None)
         put_count(reading, names.REASONING_TOKENS, field(details, "reasoning_tokens"))
-    _output_items(reading, get(response, "output", None))
+    _output_items(reading, items(response, "output"))
     put_provider(reading, response)
     return reading
 
 
-def _output_items(reading: Reading, output: Any) -> None:
-    if type(output) is not list:
-        return
+def _output_items(reading: Reading, output: list[Any] | tuple[Any, ...]) -> None:
     tools = sum(1 for item in output if field(item, "type") in ("function_call", "custom_tool_call"))
     if tools:
         reading[names.TOOL_CALLS] = tools
-    parts = [part for item in output for part in (field(item, "content") or ())]
+    parts = [part for item in output for part in items(item, "content")]
     if any(field(part, "type") == "refusal" for part in parts):
         reading[names.REFUSED] = True
-    notes = sum(len(field(part, "annotations") or ()) for part in parts)
+    notes = sum(len(items(part, "annotations")) for part in parts)
     if notes:
         reading[names.CITATIONS] = notes
 

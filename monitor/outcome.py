@@ -6,11 +6,13 @@ A report refers to its call by ``call.ref``, or by the provider's response id. I
 import math
 import re
 import time
+from functools import partial
 from typing import Any, Final, Literal
 
 from driftbell.monitor import attributes as names
 from driftbell.monitor import guard, provider
-from driftbell.monitor.span import Attributes, plain
+from driftbell.monitor.distance import edit_distance as edit_distance_of
+from driftbell.monitor.span import Attributes, Later, plain
 
 _REF: Final = re.compile(r"([0-9a-f]{32})-([0-9a-f]{16})")
 _MAX_TEXT: Final = 200
@@ -21,16 +23,26 @@ def override(
     kind: Literal["accepted", "edited", "rejected", "regenerated"],
     *,
     edit_distance: float | None = None,
+    before: str | None = None,
+    after: str | None = None,
     review_ms: float | None = None,
     at: float | None = None,
 ) -> None:
     """A person took, changed or threw away what the model gave.
 
-    ``edit_distance`` is 0 (unchanged) to 1 (nothing left), ``review_ms`` the time that the person took, ``at`` the
-    time of the judgement in epoch seconds, by default now.
+    ``edit_distance`` is 0 (unchanged) to 1 (nothing left). Given ``before`` and ``after`` instead, it is worked out
+    here, off the caller's path, and the texts stay in the process. ``review_ms`` is the time that the person took,
+    ``at`` the time of the judgement in epoch seconds, by default now.
     """
     about = {names.OVERRIDE_KIND: kind, names.EDIT_DISTANCE: edit_distance, names.REVIEW_MS: review_ms}
-    _report(names.OVERRIDE_SPAN, ref, about, at)
+    measured = None
+    if edit_distance is None and type(before) is str and type(after) is str:
+        measured = partial(_measure, before, after)
+    _report(names.OVERRIDE_SPAN, ref, about, at, measured)
+
+
+def _measure(before: str, after: str, attributes: Attributes) -> None:
+    attributes[names.EDIT_DISTANCE] = edit_distance_of(before, after)
 
 
 def feedback(ref: str, value: Literal[-1, 1], *, at: float | None = None) -> None:
@@ -59,10 +71,7 @@ def manual_task(
 ) -> None:
     """A task that the workflow could have served was done without the AI."""
     about: Attributes = {names.WORKFLOW: workflow, names.SEGMENT: segment, names.RISK_TIER: risk_tier}
-    active = provider.recorder()
-    if active is not None and user is not None:
-        about[names.USER_ID] = active.privacy.hashed(user)
-    _report(names.MANUAL_TASK_SPAN, None, about, at)
+    _report(names.MANUAL_TASK_SPAN, None, about, at, user=user)
 
 
 def marker(
@@ -86,29 +95,39 @@ def marker(
     _report(names.MARKER_SPAN, None, about, at)
 
 
-def _report(name: str, ref: str | None, about: Attributes, at: float | None) -> None:
+def _report(
+    name: str, ref: str | None, about: Attributes, at: float | None, later: Later | None = None, user: Any = None
+) -> None:
     try:
         active = provider.recorder()
         if active is None:
             return
-        attributes = _reference(ref) if ref is not None else {}
+        attributes = {} if name in _WITHOUT_CALL else _reference(ref)
         if attributes is None:
-            guard.voice.say("driftbell left out a %s: its call reference is empty", name)
+            guard.voice.say("driftbell left out a %s: its call reference is empty or no text", name)
             return
         for key, given in about.items():
             value = plain(given)
-            if isinstance(value, float) and not math.isfinite(value):
-                continue
-            if value is not None:
-                attributes[key] = value[:_MAX_TEXT] if isinstance(value, str) else value
-        active.report(name, attributes, time.time_ns() if at is None else int(at * 1e9))
+            if value is not None and not (type(value) is float and not math.isfinite(value)):
+                attributes[key] = value[:_MAX_TEXT] if type(value) is str else value
+        if user is not None and (identity := plain(user)) is not None:
+            attributes[names.USER_ID] = active.privacy.hashed(identity)
+        moment = plain(at)
+        known = type(moment) in (int, float) and 0 < moment < _LATEST
+        active.report(name, attributes, int(moment * 1e9) if known else time.time_ns(), later)
     except Exception as error:  # reports are made in the application's request handlers
         guard.failed("report", error)
 
 
+_WITHOUT_CALL: Final = (names.MANUAL_TASK_SPAN, names.MARKER_SPAN)
+_LATEST: Final = 1 << 33
+"""Epoch seconds in the year 2242; later ones are milliseconds by mistake, and count as now."""
+
+
 def _reference(ref: Any) -> Attributes | None:
     """The attributes that name the call: its ids, or the provider's response id for any other text."""
-    if not isinstance(ref, str) or not ref:
+    ref = plain(ref)
+    if type(ref) is not str or not ref:
         return None
     ids = _REF.fullmatch(ref)
     if ids is None:

@@ -6,7 +6,7 @@ import random
 import re
 import threading
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
@@ -50,7 +50,7 @@ class Recorder:
     """What a configured process records with. Replaced as a whole by the next `configure`."""
 
     sink: Sink
-    settings: object
+    settings: "Settings"
     privacy: Privacy
     sampler: Sampler | None = None
     processor: SpanProcessor | None = None
@@ -59,9 +59,12 @@ class Recorder:
     new_trace_id: Callable[[], int] = _new_trace_id
     new_span_id: Callable[[], int] = _new_span_id
 
-    def report(self, name: str, attributes: Attributes, at: int) -> None:
+    def report(self, name: str, attributes: Attributes, at: int, later: Later | None = None) -> None:
         """Record a span of its own, without parent and length, that tells of the moment ``at`` (epoch nanoseconds)."""
-        self.start(DriftbellSpan, name, attributes, None, otel_context.Context(), at).end(at)
+        span = self.start(DriftbellSpan, name, attributes, None, otel_context.Context(), at)
+        if later is not None:
+            span.later(later)
+        span.end(at)
 
     def start(
         self,
@@ -167,7 +170,7 @@ def configure(
     prices: Mapping[str, Mapping[str, float]] | str | Path | None = None,
     capture: Collection[str] = (),
     fingerprint: bool | Collection[str] = False,
-    redact: Iterable[str | re.Pattern[str]] = (),
+    redact: Collection[str | re.Pattern[str]] = (),
     exit_seconds: float = 1.5,
 ) -> bool:
     """Start recording; True when calls are recorded from now on. Never raises: a bad argument is logged.
@@ -204,10 +207,10 @@ def configure(
             tracer_provider,
             Privacy(
                 _key(hash_key, service),
-                frozenset(capture),
-                frozenset() if isinstance(fingerprint, bool) else frozenset(fingerprint),
+                frozenset(_listed("capture", capture)),
+                frozenset() if isinstance(fingerprint, bool) else frozenset(_listed("fingerprint", fingerprint)),
                 fingerprint is True,
-                patterns(redact),
+                patterns(_listed("redact", redact)),
             ),
             dict(prices) if isinstance(prices, Mapping) else prices,
         )
@@ -222,6 +225,15 @@ def configure(
     except Exception as error:  # a wrong setting must not take the application down with it
         guard.failed("configure itself", error)
     return _active is not None
+
+
+T = TypeVar("T")
+
+
+def _listed(setting: str, given: Collection[T]) -> Collection[T]:
+    if not isinstance(given, (list, tuple, set, frozenset)):
+        raise guard.SettingError(f"{setting} must be a list")
+    return given
 
 
 def shutdown(timeout: float | None = None) -> None:
@@ -333,10 +345,10 @@ def _resource(settings: Settings) -> Resource:
     return base.merge(Resource(wanted))
 
 
-def _of_this_process(inherited: Resource) -> Resource:
+def _of_this_process(inherited: Resource, own: Mapping[str, Any]) -> Resource:
     """The resource after a fork: an instance id that the SDK made up is made up anew, one that was given stays."""
     given = os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
-    if _INSTANCE not in inherited.attributes or _INSTANCE in given:
+    if _INSTANCE not in inherited.attributes or _INSTANCE in given or _INSTANCE in own:
         return inherited
     return inherited.merge(Resource({_INSTANCE: str(uuid.UUID(int=_ids.getrandbits(128), version=4))}))
 
@@ -371,7 +383,7 @@ def _after_fork() -> None:
     _lock = threading.Lock()
     _ids.seed()
     if _active is not None and _active.pipeline is not None:
-        _active.pipeline.after_fork(_of_this_process(_active.pipeline.resource))
+        _active.pipeline.after_fork(_of_this_process(_active.pipeline.resource, _active.settings.resource_attributes))
 
 
 if hasattr(os, "register_at_fork"):

@@ -25,6 +25,18 @@ def field(thing: Any, name: str) -> Any:
     return dict.get(thing, name) if isinstance(thing, dict) else getattr(thing, name, None)
 
 
+def items(thing: Any, name: str) -> list[Any] | tuple[Any, ...]:
+    """A field that holds a list; empty when it holds none. Nothing else is iterated: it might never end."""
+    held = field(thing, name)
+    return held if type(held) is list or type(held) is tuple else ()
+
+
+def put_number_of(reading: Reading, name: str, held: Any) -> None:
+    """How many things a list holds, if it is one that holds any."""
+    if type(held) in (list, tuple) and held:
+        reading[name] = len(held)
+
+
 def extra(thing: Any, name: str) -> Any:
     """A field that most classes lack: asking a pydantic object for one by attribute costs more than all the rest."""
     if isinstance(thing, dict):
@@ -91,7 +103,7 @@ def put_provider(reading: Reading, response: Any) -> None:
     """Who answered: told by the client library, else by the name of the model."""
     module = type(response).__module__
     provider = of_module(module) or of_model(reading.get(names.RESPONSE_MODEL))
-    if provider is None and module.startswith("openai."):
+    if provider is None and module.partition(".")[0] == "openai":
         provider = "openai"
     if provider is not None:
         reading[names.PROVIDER] = provider

@@ -145,7 +145,9 @@ class DriftbellSpan(trace.Span, ReadableSpan):
             return
         attributes = self._attributes
         kept = value if type(value) in _PLAIN else plain(value)
-        if kept is None or not isinstance(key, str) or not key:
+        if type(key) is not str:
+            key = plain(key)
+        if kept is None or type(key) is not str or not key:
             self._dropped_attributes += 1
             return
         if type(kept) is str and len(kept) > self.sink.max_length:
@@ -253,7 +255,7 @@ def plain(value: Any) -> Any:
         items = [item for item in value[:MAX_ITEMS] if type(item) in _PLAIN]
         return tuple(items) if items and all(type(item) is type(items[0]) for item in items) else None
     for exact, read in _EXACT:
-        if isinstance(value, exact):
+        if issubclass(kind, exact):
             return read(value)
     return None
 

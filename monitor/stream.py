@@ -214,7 +214,7 @@ def hand_on(span: CallSpan, stream: Any) -> Any:
 
 def _tap_inside(span: CallSpan, stream: Any) -> Any:
     for name in _INNER_ITERATORS:
-        inner = vars(stream).get(name) if hasattr(stream, "__dict__") else None
+        inner = getattr(stream, name, None)
         if inner is not None and is_stream(inner):
             follower = follow(inner, Tail(span), ends=True)
             weakref.finalize(follower, span.end).atexit = False
@@ -225,10 +225,31 @@ def _tap_inside(span: CallSpan, stream: Any) -> Any:
 
 
 def follow(stream: Any, tail: Tail, ends: bool) -> Any:
-    """An iterator over the same chunks that keeps the tail; with ``ends`` it also ends the call."""
-    if hasattr(type(stream), "__anext__") or hasattr(type(stream), "__aiter__"):
+    """An iterator over the same chunks that keeps the tail; with ``ends`` it also ends the call.
+
+    It is synchronous, asynchronous or both, as the stream is. Raises `TypeError` for what is neither.
+    """
+    asynchronous = hasattr(type(stream), "__aiter__") or hasattr(type(stream), "__anext__")
+    if not asynchronous:
+        return _follow(iter(stream), tail, ends)
+    if hasattr(type(stream), "__iter__"):
+        return _Either(stream, tail, ends)
+    return _follow_async(aiter(stream) if hasattr(type(stream), "__aiter__") else stream, tail, ends)
+
+
+class _Either:
+    """A stream that may be read either way, such as LiteLLM's: which way shows when it is read."""
+
+    def __init__(self, stream: Any, tail: Tail, ends: bool) -> None:
+        self._of = (stream, tail, ends)
+
+    def __iter__(self) -> Iterator[Any]:
+        stream, tail, ends = self._of
+        return _follow(iter(stream), tail, ends)
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        stream, tail, ends = self._of
         return _follow_async(aiter(stream), tail, ends)
-    return _follow(iter(stream), tail, ends)
 
 
 def _follow(chunks: Iterator[Any], tail: Tail, ends: bool) -> Iterator[Any]:

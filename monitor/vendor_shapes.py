@@ -8,8 +8,10 @@ from driftbell.monitor.reading import (
     count,
     field,
     getter,
+    items,
     put_count,
     put_finish,
+    put_number_of,
     put_text,
     put_total,
 )
@@ -30,14 +32,9 @@ def anthropic(response: Any) -> Reading:
     put_text(reading, names.RESPONSE_ID, get(response, "id", None))
     put_finish(reading, get(response, "stop_reason", None))
     _anthropic_usage(reading, get(response, "usage", None))
-    content = get(response, "content", None)
-    if type(content) is list:
-        tools = sum(1 for block in content if field(block, "type") == "tool_use")
-        if tools:
-            reading[names.TOOL_CALLS] = tools
-        cited = sum(len(field(block, "citations") or ()) for block in content)
-        if cited:
-            reading[names.CITATIONS] = cited
+    content = items(response, "content")
+    put_number_of(reading, names.TOOL_CALLS, [block for block in content if field(block, "type") == "tool_use"])
+    put_number_of(reading, names.CITATIONS, [cited for block in content for cited in items(block, "citations")])
     return reading
 
 
@@ -84,10 +81,9 @@ def gemini(response: Any) -> Reading:
     if type(candidates) is list and candidates:
         first = candidates[0]
         put_finish(reading, field(first, "finish_reason") or field(first, "finishReason"))
-        parts = field(field(first, "content"), "parts")
-        calls = sum(1 for part in parts or () if field(part, "function_call") or field(part, "functionCall"))
-        if calls:
-            reading[names.TOOL_CALLS] = calls
+        parts = items(field(first, "content"), "parts")
+        called = [part for part in parts if field(part, "function_call") or field(part, "functionCall")]
+        put_number_of(reading, names.TOOL_CALLS, called)
     feedback = get(response, "prompt_feedback", None) or get(response, "promptFeedback", None)
     if field(feedback, "block_reason") or field(feedback, "blockReason"):
         reading[names.REFUSED] = True
@@ -117,9 +113,8 @@ def bedrock(response: Any) -> Reading:
         cached, written = usage.get("cacheReadInputTokens"), usage.get("cacheWriteInputTokens")
         put_total(reading, usage["inputTokens"], cached, written)
         put_count(reading, names.OUTPUT_TOKENS, usage.get("outputTokens"))
-    blocks = field(field(response.get("output"), "message"), "content")
-    if type(blocks) is list and (calls := sum(1 for block in blocks if "toolUse" in block)):
-        reading[names.TOOL_CALLS] = calls
+    blocks = items(field(response.get("output"), "message"), "content")
+    put_number_of(reading, names.TOOL_CALLS, [block for block in blocks if field(block, "toolUse")])
     about = response.get("ResponseMetadata")
     _bedrock_headers(reading, field(about, "HTTPHeaders"))
     if not reading:
@@ -158,10 +153,7 @@ def cohere(response: Any) -> Reading:
     put_text(reading, names.RESPONSE_ID, get(response, "id", None) or get(response, "generation_id", None))
     put_finish(reading, get(response, "finish_reason", None))
     message = get(response, "message", None)
-    cited = field(message, "citations") or get(response, "citations", None)
-    if cited:
-        reading[names.CITATIONS] = len(cited)
-    if called := field(message, "tool_calls"):
-        reading[names.TOOL_CALLS] = len(called)
+    put_number_of(reading, names.CITATIONS, field(message, "citations") or get(response, "citations", None))
+    put_number_of(reading, names.TOOL_CALLS, field(message, "tool_calls"))
     operation = "chat" if get(response, "embeddings", None) is None else "embeddings"
     return {names.OPERATION: operation, names.PROVIDER: "cohere", **reading}

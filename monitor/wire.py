@@ -145,8 +145,7 @@ def _link(link: Any) -> bytes:
     context = link.context
     flags = _HAS_IS_REMOTE | _IS_REMOTE if context.is_remote else _HAS_IS_REMOTE
     ids: bytes = b"\x0a\x10" + context.trace_id.to_bytes(16, "big") + b"\x12\x08" + context.span_id.to_bytes(8, "big")
-    state = _text(b"\x1a", ",".join(f"{key}={item}" for key, item in context.trace_state.items()))
-    return ids + state + attributes(b"\x22", link.attributes) + b"\x35" + _FIXED32(flags)
+    return ids + attributes(b"\x22", link.attributes) + b"\x35" + _FIXED32(flags)
 
 
 def request(resource: Resource, scope: InstrumentationScope, spans: Iterable[bytes]) -> bytes:
