@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from driftbell.collectors import rows
 from driftbell.collectors.point import Point, PointKey, merge
+from driftbell.collectors.press import press, release
 from driftbell.collectors.rollup import MINUTE, rollup
 from driftbell.collectors.workflows import OTHER
 
@@ -74,7 +75,7 @@ def replace(db: sqlite3.Connection, item: Due, points: Sequence[Point], now: flo
     db.executemany(
         "INSERT INTO points (resolution, workflow, start, segment, risk_tier, model, prompt_version, body) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        [(*place, *point.key[2:], point.encode()) for point in bounded],
+        [(*place, *point.key[2:], press(point.encode())) for point in bounded],
     )
     parent = _PARENT.get(resolution)
     if parent is not None:
@@ -98,7 +99,7 @@ def load(db: sqlite3.Connection, resolution: int, workflow: int, since: float, u
         "WHERE resolution = ? AND workflow = ? AND start >= ? AND start < ? ORDER BY start, row",
         (resolution, workflow, since, until),
     )
-    return [Point.decode(PointKey(start, name, *names), body) for start, *names, body in found]
+    return [Point.decode(PointKey(start, name, *names), release(body)) for start, *names, body in found]
 
 
 def recount(db: sqlite3.Connection, workflow: int, since: float, until: float) -> list[Point]:

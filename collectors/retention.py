@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from driftbell.collectors.chunk import pack, unpack
 from driftbell.collectors.connect import link_numbers
 from driftbell.collectors.point import Point, PointKey
+from driftbell.collectors.press import press, release
 from driftbell.collectors.refresh import DAY, HOUR, mark
 from driftbell.collectors.rollup import MINUTE, minute_of
 from driftbell.collectors.rows import trace_key
 
 PORTION = 64
 """Chunks that one transaction forgets, so that writers never wait long."""
+STRIPPED = 20_000
+"""Points that one transaction looks through for a user."""
 _IN = "IN (SELECT value FROM json_each(?))"
 _RECORDS = ("calls", "judgements", "manual_tasks", "markers")
 
@@ -112,7 +115,6 @@ def forget_user(db: sqlite3.Connection, user: str, now: float) -> int:
         db.execute(f"DELETE FROM {table} WHERE user_id = ?", (user,))
     mark(db, changed, now)
     _forget_names(db)
-    _strip_points(db, user)
     return len(records)
 
 
@@ -148,13 +150,20 @@ def _forget_traces(db: sqlite3.Connection, traces: set[int]) -> set[tuple[int, i
     return changed
 
 
-def _strip_points(db: sqlite3.Connection, user: str) -> None:
-    """Take the user out of the points, also of those that can no longer be made anew."""
-    rows = db.execute("SELECT row, body FROM points WHERE instr(body, ?)", (json.dumps(user),)).fetchall()
+def strip_points(db: sqlite3.Connection, user: str, after: int) -> int | None:
+    """Take the user out of a portion of the points beyond row ``after``; the last row, None at the end.
+
+    Also points that can no longer be made anew name the heaviest users.
+    """
+    rows = db.execute("SELECT row, body FROM points WHERE row > ? ORDER BY row LIMIT ?", (after, STRIPPED)).fetchall()
+    named = json.dumps(user)
     for row, body in rows:
-        point = Point.decode(PointKey(0, "", None, None, None, None), body)
-        if point.users.pop(user, None) is not None:
-            db.execute("UPDATE points SET body = ? WHERE row = ?", (point.encode(), row))
+        text = release(body)
+        if named in text:
+            point = Point.decode(PointKey(0, "", None, None, None, None), text)
+            point.users.pop(user, None)
+            db.execute("UPDATE points SET body = ? WHERE row = ?", (press(point.encode()), row))
+    return rows[-1][0] if len(rows) == STRIPPED else None
 
 
 def _list(numbers: Iterable[int]) -> str:

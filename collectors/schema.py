@@ -53,7 +53,7 @@ _FIRST = (
         data BLOB NOT NULL)""",
     """CREATE TABLE points (
         row INTEGER PRIMARY KEY, resolution INTEGER NOT NULL, workflow INTEGER NOT NULL, start INTEGER NOT NULL,
-        segment TEXT, risk_tier TEXT, model TEXT, prompt_version TEXT, body TEXT NOT NULL)""",
+        segment TEXT, risk_tier TEXT, model TEXT, prompt_version TEXT, body BLOB NOT NULL)""",
     "CREATE INDEX points_by_start ON points (resolution, workflow, start)",
     """CREATE TABLE dirty (
         resolution INTEGER, workflow INTEGER, start INTEGER, first REAL NOT NULL, touched REAL NOT NULL,

@@ -217,6 +217,10 @@ class Store:
             deleted = retention.forget_user(db.conn, user, self.clock())
             self._ingest.forget_names()
         self.refresh_all()
+        after: int | None = 0
+        while after is not None:
+            with self.write() as db:
+                after = retention.strip_points(db.conn, user, after)
         return deleted
 
     def reprice(self, prices: PriceTable, since: float = -_END, until: float = _END) -> int:
