@@ -1,8 +1,9 @@
 """Kill the delivery worker at random moments: is a message lost, and how many arrive twice?
 
 Run: ``python bench/alert_crash.py --kills 1000``. A receiver in a process of its own writes down every message id
-before it answers. Workers are forked, deliver from the same SQLite file and are killed with SIGKILL after a random
-time; each one's clock is a minute later, so that the claims of the dead run out. At the end one worker finishes.
+before it answers. Workers are forked, deliver from the same SQLite file and are killed with SIGKILL at a random time
+after they have opened it; each one's clock is a minute later, so that the claims of the dead run out. At the end one
+worker finishes.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from driftbell.alerts.settings import AlertSettings
 from driftbell.collectors.store import Store
 
 LONGEST_LIFE = 0.06
-"""Seconds; a delivery takes about 10 ms here, so a worker dies within its first few."""
+"""Seconds of delivering; one takes about 10 to 20 ms, so a worker dies within its first few."""
 ROWS_PER_KILL = 4
 RECEIVER_DELAY = 0.003
 CLOCK_STEP = 60.0
@@ -77,9 +78,10 @@ def receive(port: int, journal: Path) -> None:
     HTTPServer(("127.0.0.1", port), Handler).serve_forever()
 
 
-def work(folder: Path, channels: Channels, now: float, seconds: float | None) -> None:
-    """Deliver until killed, or until ``seconds`` brought nothing more."""
+def work(folder: Path, channels: Channels, now: float, ready: int, seconds: float | None) -> None:
+    """Say on the pipe ``ready`` that the store is open, and deliver until killed or nothing came for ``seconds``."""
     store = Store.open(folder, [MIGRATIONS])
+    os.write(ready, b".")
     quiet_since = time.monotonic()
     while True:
         if deliver_due(store, channels, now).sent:
@@ -123,20 +125,24 @@ def run(kills: int, seed: int, folder: Path) -> Result:
     settings = AlertSettings.model_validate({"channels": {"hook": section}})
     now, journal = time.time(), folder / "received"
     ids = fill(folder / "data", settings, kills * ROWS_PER_KILL, now)
+    opened, ready = os.pipe()
     receiver = fork(receive, port, journal)
     try:
         channels = build_channels(settings)
         for kill in range(kills):
-            worker = fork(work, folder / "data", channels, now + kill * CLOCK_STEP, None)
+            worker = fork(work, folder / "data", channels, now + kill * CLOCK_STEP, ready, None)
+            os.read(opened, 1)
             time.sleep(chance.uniform(0.0, LONGEST_LIFE))
             os.kill(worker, signal.SIGKILL)
             os.waitpid(worker, 0)
         before_last = len(journal.read_text().splitlines())
-        last = fork(work, folder / "data", channels, now + (kills + 90) * CLOCK_STEP, 2.0)
+        last = fork(work, folder / "data", channels, now + (kills + 90) * CLOCK_STEP, ready, 2.0)
         os.waitpid(last, 0)
     finally:
         os.kill(receiver, signal.SIGKILL)
         os.waitpid(receiver, 0)
+        os.close(opened)
+        os.close(ready)
     return count(kills, ids, journal, before_last)
 
 

@@ -17,3 +17,4 @@ def test_killed_workers_lose_nothing_and_repeat_only_the_same_message() -> None:
     assert result["messages"] == 100
     assert (result["lost"], result["unknown"], result["different_bodies"]) == (0, 0, 0)
     assert result["duplicates"] <= result["kills"]
+    assert result["before_last"] > 0, "no kill fell among deliveries"
