@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
 from starlette.applications import Starlette
 
 from driftbell.alerts.secret import SecretMissingError, resolve
@@ -109,7 +109,14 @@ class Service:
             ("weekly", rounds.weekly, schedule.weekly_every),
             ("retention", rounds.forget, 3600.0),
         ]
-        return [Job(name, work, every, metrics, self._clock) for name, work, every in plan]
+        jobs = [Job(name, work, every, metrics, self._clock) for name, work, every in plan]
+        lately = Gauge(
+            "driftbell_detector_last_success_timestamp_seconds",
+            "When an evaluation cycle was last committed (before the first: when the service started).",
+            registry=self._registry,
+        )
+        lately.set_function(lambda: jobs[0].good_at)
+        return jobs
 
     def _app(self) -> BearerToken | Starlette:
         health = Health(self._jobs, self._registry, self._clock)

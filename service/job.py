@@ -23,7 +23,7 @@ class JobMetrics:
         )
         self.success = Gauge(
             "driftbell_job_last_success_timestamp_seconds",
-            "When a run last ended well (0: never).",
+            "When a run last ended well (before the first: when the service started).",
             ["job"],
             registry=registry,
         )
@@ -48,6 +48,7 @@ class Job:
         self._gauge = metrics.success.labels(name)
         self._failing = False
         self._good_at = clock()
+        self._gauge.set(self._good_at)
 
     def __call__(self) -> None:
         """One run. This is the boundary at which an unforeseen error of the work ends."""
@@ -66,6 +67,11 @@ class Job:
             self._good_at = self._clock()
             self._gauge.set(self._good_at)
         self._seconds.observe(time.monotonic() - began)
+
+    @property
+    def good_at(self) -> float:
+        """When a run last ended well; before the first, when the job was made."""
+        return self._good_at
 
     @property
     def failing(self) -> bool:

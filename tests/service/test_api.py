@@ -153,6 +153,8 @@ def test_a_ready_service_says_so_and_tells_its_metrics(running):
     assert running.get("/readyz").json()["ready"] is True
     text = running.get("/metrics").text
     assert "driftbell_job_failures_total" in text
+    line = next(line for line in text.splitlines() if line.startswith("driftbell_detector_last_success"))
+    assert float(line.split()[1]) == NOW
     assert 'driftbell_workflow_newest_call_timestamp_seconds{workflow="triage"}' in text
 
 
