@@ -38,6 +38,7 @@ class Tuning:
     false_pages_per_month: float = 1.0
     settle: float = 72 * 3600.0
     max_segments: int = 40
+    ease: float = 0.0
 
 
 @dataclass(slots=True)
@@ -393,7 +394,7 @@ class WorkflowDetector:
     def threshold(self, watch: Watch) -> float:
         """Log evidence at which the series pages: its part of the workflow's budget of false pages."""
         per_month = 30 * DAY / BIN
-        return math.log(max(len(self.watches), 50) * per_month / self.tuning.false_pages_per_month)
+        return math.log(max(len(self.watches), 50) * per_month / self.tuning.false_pages_per_month) - self.tuning.ease
 
     def raise_alarm(self, i: int, start: int) -> Alarm:
         """Put a watch into alarm: its baseline freezes until it is back."""
