@@ -16,7 +16,7 @@ from driftbell.collectors.links import part_keys
 from driftbell.collectors.part import Part
 from driftbell.collectors.reading import Reading
 
-CHUNK_READINGS = 32
+CHUNK_READINGS = 64
 """Readings per chunk: looking at one trace again costs the decoding of a chunk."""
 _TYPES = (Part, Judgement, ManualTask, Marker)
 _COLUMNS = [[field.name for field in fields(kind)] for kind in _TYPES]
@@ -27,7 +27,7 @@ def pack(readings: Sequence[Reading]) -> bytes:
     """``readings`` as one compressed chunk."""
     rows = [_row(reading) for reading in readings]
     text = json.dumps((_COLUMNS, rows), separators=(",", ":"), default=_source, check_circular=False)
-    return zlib.compress(text.encode(), 1)
+    return zlib.compress(text.encode(), 6)
 
 
 def unpack(data: bytes) -> list[Reading]:
