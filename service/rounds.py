@@ -45,9 +45,10 @@ class Rounds:
         repost(self._store, self._channels)
 
     def weekly(self) -> None:
-        """Send the weekly summaries that are due."""
+        """Send the weekly summaries that are due, and raise an alarm about those that are overdue."""
         if self._mail is not None:
             self._mail.wake()
+            self._mail.sound(self._config.alerts)
 
     def forget(self) -> None:
         """Delete what is older than it is kept."""
