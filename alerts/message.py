@@ -131,6 +131,8 @@ def _moved(finding: Finding) -> str:
 
 
 def _span(finding: Finding) -> str:
+    if finding.metric == "delivery" and finding.segment:
+        return f": {plain(finding.segment, 60)}"
     if finding.usual is None:
         return ""
     usual = quantity(finding.usual, finding.unit)

@@ -99,11 +99,19 @@ def _drop_unknown(tx: Database, channels: Channels, now: float) -> None:
 
 
 def _hand_over_overdue(tx: Database, channels: Channels, now: float) -> int:
-    overdue = notification.overdue(tx, now - TRY_AT[-1] - 1)
-    for row_id in overdue:
-        row = notification.load(tx, row_id)
+    """Give what a channel did not take within a minute to the next one, and say on the others that it does not."""
+    rows = [notification.load(tx, row_id) for row_id in notification.overdue(tx, now - TRY_AT[-1] - 1)]
+    for row in rows:
         notification.hand_over(tx, row, channels.fallback(row.channel), now)
-    return len(overdue)
+    for channel in sorted({row.channel for row in rows} & channels.by_name.keys()):
+        _report(tx, channels, channel, "not_delivered_for_a_minute", now)
+    return len(rows)
+
+
+def _report(tx: Database, channels: Channels, channel: str, reason: str, now: float) -> None:
+    """Open the incident about a broken channel; a page where no other channel takes over."""
+    severity: Severity = "ticket" if channels.fallback(channel) else "page"
+    apply(tx, [delivery_finding(channel, "fired", reason, now, severity)], now, channels.settings)
 
 
 def _deliver_channel(store: WritableStore, channels: Channels, name: str, now: float) -> Delivered:
@@ -148,9 +156,7 @@ def _note_failure(
         if due_at is None:
             notification.hand_over(tx, row, channels.fallback(row.channel), now)
         if error.permanent:
-            severity: Severity = "ticket" if channels.fallback(row.channel) else "page"
-            finding = delivery_finding(row.channel, "fired", error.reason, now, severity)
-            apply(tx, [finding], now, channels.settings)
+            _report(tx, channels, row.channel, error.reason, now)
 
 
 def next_try(row: Notification, now: float, retry_after: float | None) -> float | None:
@@ -179,7 +185,7 @@ def delivery_finding(
         started_at=now,
         n=1,
     )
-    text = f"Channel {channel} refused a message: {reason}."
+    text = f"Channel {channel} does not take messages: {reason.replace('_', ' ')}."
     return replace(finding, cause=replace(finding.cause, keys={"channel": channel, "reason": reason}, text=text))
 
 

@@ -30,7 +30,10 @@ class Phrase:
 
 
 METRICS: dict[str, Phrase] = {
-    "delivery": Phrase("alert channel", 1, "check its key and address, then run driftbell doctor", "refused", "works"),
+    "delivery": Phrase("alert channel", 1, "check its key and address, then run driftbell doctor", "broken", "works"),
+    "weekly_summary": Phrase(
+        "weekly summary", 1, "check the mail server, then send it with driftbell summary", "is overdue", "is out"
+    ),
     "storm": Phrase("opened incidents", 2, "open the incident list; the largest were sent"),
     "status": Phrase("failed calls", 10, "check the provider's status page and the error types"),
     "retries": Phrase("attempts per call", 12, "cap the retries until the cause is known"),
@@ -58,7 +61,7 @@ METRICS: dict[str, Phrase] = {
     "cost_per_call": Phrase("cost per call", 60, "find the change named above and undo it"),
     "spend": Phrase("spend", 61, "find who or what causes the extra calls"),
 }
-"""Metrics of the contract, and the two that alerts raises about itself."""
+"""Metrics of the contract, and those that alerts raises about itself."""
 
 SPECIAL: dict[str, Phrase] = {
     "silent/calls": Phrase("calls", 0, "check the application, its exporter and the network", "are back", "stopped"),

@@ -1,15 +1,20 @@
-"""Messages without an incident: the test that proves a channel, and changes made on purpose."""
+"""Messages without an incident: the test that proves a channel, a sample for the routes, changes made on purpose."""
 
 from collections.abc import Iterable
+from typing import cast, get_args
 
 from sqlite_utils import Database
 
+from driftbell.alerts.lifecycle import absorb, new_incident
 from driftbell.alerts.message import Message
 from driftbell.alerts.notification import enqueue
 from driftbell.alerts.outbox import Channels
 from driftbell.alerts.plain import plain
-from driftbell.alerts.settings import AlertSettings, PagerDutySection
+from driftbell.alerts.record import Incident
+from driftbell.alerts.settings import AlertSettings, Lifecycle, PagerDutySection, Severity
+from driftbell.alerts.wording import SEVERITY_ORDER
 from driftbell.collectors.call import Marker
+from driftbell.detectors.finding import Family, Finding
 
 
 def send_test(channels: Channels, name: str, now: float) -> None:
@@ -41,6 +46,33 @@ def check_message(name: str, settings: AlertSettings, now: float) -> Message:
         opened_at=now,
         note=f"Sent by driftbell doctor. If you can read this, the channel {name} works; nothing needs to be done.",
     )
+
+
+def sample_incident(match: dict[str, str], now: float) -> Incident:
+    """An incident with the given owner, workflow, family, severity, risk_tier and segment, for a dry run of routes.
+
+    What is left out is that of an unowned page about cost. Raises ValueError for a family or severity that is none.
+    """
+    family, severity = match.get("family", "cost"), match.get("severity", "page")
+    if family not in get_args(Family) or severity not in SEVERITY_ORDER:
+        raise ValueError(f"there is no {family} incident of severity {severity}")
+    finding = Finding(
+        ts=now,
+        transition="fired",
+        workflow=match.get("workflow", "sample"),
+        family=cast(Family, family),
+        metric="cost_per_call",
+        direction=1,
+        unit="usd",
+        segment=match.get("segment"),
+        risk_tier=match.get("risk_tier"),
+        owner=match.get("owner"),
+        severity=cast(Severity, severity),
+        started_at=now,
+    )
+    incident = new_incident(finding, 0)
+    absorb(incident, finding, Lifecycle())
+    return incident
 
 
 def send_changes(tx: Database, markers: Iterable[Marker], now: float, settings: AlertSettings) -> int:

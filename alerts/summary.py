@@ -14,7 +14,8 @@ from typing import Literal
 from sqlite_utils import Database
 
 from driftbell.alerts.channels.delivery import DeliveryError
-from driftbell.alerts.weekly import periods
+from driftbell.alerts.settings import AlertSettings
+from driftbell.alerts.weekly import alarm, periods
 from driftbell.alerts.weekly.letter import Letter, compose
 from driftbell.alerts.weekly.mail import mail_of
 from driftbell.alerts.weekly.numbers import WeeklyNumbers, weekly_numbers
@@ -121,6 +122,12 @@ class WeeklyMail:
         """Summaries that are not out though they should be."""
         with self._write() as tx:
             return overdue(self._clock(), self._settings, periods.known(tx))
+
+    def sound(self, config: AlertSettings) -> None:
+        """Open an incident for each overdue summary, and end it once the summary is out."""
+        now = self._clock()
+        with self._write() as tx:
+            alarm.sound(tx, overdue(now, self._settings, periods.known(tx)), now, config)
 
     def _one(self, due: Due) -> Sending:
         name, period, now = due.recipient.name, period_of(due.week), self._clock()

@@ -29,8 +29,8 @@ from driftbell.alerts.schema import MIGRATIONS
 from driftbell.alerts.settings import AlertSettings
 from driftbell.collectors.store import Store
 
-LONGEST_LIFE = 0.06
-"""Seconds of delivering; one takes about 10 to 20 ms, so a worker dies within its first few."""
+LONGEST_LIFE = 0.2
+"""Seconds of delivering; one takes 10 to 60 ms, so a worker dies within its first few."""
 ROWS_PER_KILL = 4
 RECEIVER_DELAY = 0.003
 CLOCK_STEP = 60.0

@@ -12,6 +12,7 @@ from driftbell.alerts import history
 from driftbell.alerts.actions import ActionError, acknowledge, end_silence, judged, resolve, silence
 from driftbell.alerts.incident import apply
 from driftbell.alerts.lifecycle import absorb, new_incident
+from driftbell.alerts.proof import sample_incident
 from driftbell.alerts.record import Incident
 from driftbell.alerts.routing import dry_run, quiet_until, receivers
 from driftbell.alerts.settings import AlertSettings, Lifecycle
@@ -86,6 +87,13 @@ def test_a_dry_run_says_who_gets_what_and_why(make: Make) -> None:
         "chat: now (claims)",
         "pager: after 15 min if nobody acknowledges",
     ]
+
+
+def test_a_dry_run_needs_no_real_incident() -> None:
+    sample = sample_incident({"workflow": "claims-x", "risk_tier": "high", "severity": "page"}, 0.0)
+    assert [r.channel for r in receivers(sample, 0.0, settings(routes=ROUTES))] == ["pager", "pd", "chat"]
+    with pytest.raises(ValueError, match="no nonsense incident"):
+        sample_incident({"family": "nonsense"}, 0.0)
 
 
 @pytest.mark.parametrize(
