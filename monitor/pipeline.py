@@ -181,7 +181,7 @@ class Pipeline:
         encoded: list[bytes] = []
         for span in batch:
             try:
-                span.finish(self._complete)
+                span.complete(self._complete)
                 if lost and not encoded:
                     span.tell(loss_attributes(lost))
                 encoded.append(span.encoded())

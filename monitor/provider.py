@@ -122,7 +122,7 @@ class ProviderSink:
     def ended(self, span: DriftbellSpan) -> None:
         """Finish the span here and now, because processors may expect the end in the thread of the call."""
         try:
-            span.finish(self._complete)
+            span.complete(self._complete)
             self._processor.on_end(span)
         except Exception as error:  # foreign processors run in the application's call
             guard.failed("hand a span to the application's span processors", error)

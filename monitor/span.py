@@ -42,7 +42,7 @@ class Sink(Protocol):
 
 
 class DriftbellSpan(trace.Span, ReadableSpan):
-    """One span. After `end` nothing changes it any more, except the deferred work of `finish`."""
+    """One span. After `end` nothing changes it any more, except the deferred work of `complete`."""
 
     _kind = SpanKind.INTERNAL
     _status = _UNSET
@@ -222,13 +222,13 @@ class DriftbellSpan(trace.Span, ReadableSpan):
         if self.flags & SAMPLED:
             self.sink.ended(self)
 
-    def finish(self, complete: Later | None) -> None:
-        """Run the deferred work, each piece once, then ``complete``. Called by the sink, before the span is read."""
+    def complete(self, last: Later | None) -> None:
+        """Run the deferred work, each piece once, then ``last``. Called by the sink, before the span is read."""
         works, self._later = self._later, None
         for work in works or ():
             work(self._attributes)
-        if complete is not None:
-            complete(self._attributes)
+        if last is not None:
+            last(self._attributes)
 
     def tell(self, extra: Mapping[str, Any]) -> None:
         """Add what the sink itself has to say, after the end."""
