@@ -52,3 +52,12 @@ class Batch:
     service: str | None = None
     body: Body | None = None
     size: int = 0
+
+
+def where(error: BaseException) -> str:
+    """Type and place of an error, without its message, which may quote what was sent."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = "" if trace is None else f" in {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+    return f"{type(error).__name__}{place}"

@@ -20,6 +20,7 @@ __all__ = [
     "Encoding",
     "LogRecord",
     "MalformedError",
+    "TooManyError",
     "decode_logs",
     "decode_metrics",
     "decode_traces",
@@ -27,7 +28,13 @@ __all__ = [
 
 Encoding = Literal["protobuf", "json"]
 MAX_METRIC_NAMES = 1000
+MAX_ITEMS = 100_000
+"""Spans or log records of one body; a small body can hold millions of them, each a thousand times as large here."""
 _Item = TypeVar("_Item", Span, LogRecord)
+
+
+class TooManyError(MalformedError):
+    """The body holds more than `MAX_ITEMS` spans or records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +98,8 @@ def _sorted_out(items: Iterable[_Item | str], what: str) -> tuple[list[_Item], i
         if isinstance(item, str):
             reason = reason or item
             rejected += 1
-        else:
+        elif len(good) < MAX_ITEMS:
             good.append(item)
+        else:
+            raise TooManyError(f"the body holds more than {MAX_ITEMS} {what}s")
     return good, rejected, f"{rejected} {what}(s) rejected; first: {reason}" if rejected else ""

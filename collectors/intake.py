@@ -1,22 +1,33 @@
 """From a request body to the store, the same for HTTP and gRPC: inflate, decode, queue, within limits."""
 
 import gzip
+import logging
 import threading
 import zlib
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
-from driftbell.collectors.batch import Batch, Body, OverloadedError
-from driftbell.collectors.decode import Encoding, MalformedError, decode_logs, decode_metrics, decode_traces
+from driftbell.collectors.batch import BadBatchError, Batch, Body, OverloadedError, StoreUnavailableError, where
+from driftbell.collectors.decode import (
+    Encoding,
+    MalformedError,
+    TooManyError,
+    decode_logs,
+    decode_metrics,
+    decode_traces,
+)
 from driftbell.collectors.merge import event_span
 from driftbell.collectors.span import Span
 from driftbell.collectors.store import Store
 
 Signal = Literal["traces", "logs", "metrics"]
+LARGE, LARGE_GZIPPED = 4 << 20, 512 << 10
+"""Bodies beyond these sizes are decoded one at a time, for they take many times as much memory while they are."""
+log = logging.getLogger(__name__)
 SIGNALS: tuple[Signal, ...] = ("traces", "logs", "metrics")
 
 
@@ -58,6 +69,7 @@ class Intake:
         self.limits = limits
         self.requests: Counter[tuple[str, str]] = Counter()
         """``(signal, outcome) -> requests``, for metrics."""
+        self._one_large = threading.Lock()
         self._lock = threading.Lock()
         self._in_flight = 0
         self._bytes = 0
@@ -85,8 +97,23 @@ class Intake:
     def accept(self, signal: Signal, body: bytes, encoding: Encoding, gzipped: bool) -> Accepted:
         """Decode one body and queue what it says.
 
-        Raises `TooLargeError`, `MalformedError`, `OverloadedError` or `StoreUnavailableError`.
+        Raises `TooLargeError`, `MalformedError`, `BadBatchError`, `OverloadedError` or `StoreUnavailableError`.
         """
+        large = len(body) > (LARGE_GZIPPED if gzipped else LARGE)
+        with self._one_large if large else nullcontext():
+            try:
+                return self._accept(signal, body, encoding, gzipped)
+            except TooManyError as error:
+                raise TooLargeError(str(error)) from None
+            except (MalformedError, TooLargeError, StoreUnavailableError):
+                raise
+            except MemoryError:
+                raise OverloadedError("out of memory", retry_after=5.0) from None
+            except Exception as error:
+                log.error("%s could not be understood: %s", signal, where(error))  # noqa: TRY400  # its text is private
+                raise BadBatchError("the body could not be understood") from None
+
+    def _accept(self, signal: Signal, body: bytes, encoding: Encoding, gzipped: bool) -> Accepted:
         plain = inflate(body, self.limits.inflated) if gzipped else body
         if not plain:
             return Accepted(None)

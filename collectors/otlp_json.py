@@ -7,6 +7,7 @@ number, unknown names ignored, missing and ``null`` are the default.
 import base64
 import binascii
 import json
+import re
 from collections.abc import Iterator
 
 from driftbell.collectors.otlp import (
@@ -26,6 +27,11 @@ from driftbell.collectors.span import AttributeValue, Span, SpanEvent
 
 Object = dict[str, object]
 _METRIC_KINDS = ("gauge", "sum", "histogram", "exponentialHistogram", "summary")
+
+_HALF = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    r"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+)
 
 
 def spans(body: bytes) -> Iterator[Span | str]:
@@ -65,9 +71,15 @@ def metrics(body: bytes) -> Iterator[tuple[str, int]]:
                 yield _text(metric, "name"), points
 
 
+def _well_formed(body: bytes) -> str:
+    """The text of a body without halves of surrogate pairs, which JSON can express and UTF-8 cannot."""
+    text = body.decode("utf-8-sig", "replace")
+    return _HALF.sub(r"\\ufffd", text) if "\\ud" in text or "\\uD" in text else text
+
+
 def _parse(body: bytes) -> Object:
     try:
-        request = json.loads(body)
+        request = json.loads(_well_formed(body))
     except RecursionError:
         raise MalformedError("the JSON is nested too deeply") from None
     except ValueError:

@@ -26,7 +26,7 @@ from driftbell.collectors.retention import RetentionPolicy
 from driftbell.collectors.rollup import MINUTE
 from driftbell.collectors.trust import TrustPoint
 from driftbell.collectors.workflows import Workflow, Workflows, load_workflows
-from driftbell.collectors.writer import Writer, unavailable
+from driftbell.collectors.writer import Writer, is_unavailable, unavailable
 
 FILE = "driftbell.db"
 Resolution = Literal["minute", "hour", "day"]
@@ -117,7 +117,7 @@ class Store:
             except BaseException as error:
                 if self._connection.in_transaction:
                     self._connection.rollback()
-                if isinstance(error, sqlite3.OperationalError):
+                if isinstance(error, sqlite3.Error) and is_unavailable(error):
                     raise unavailable(error) from error
                 raise
 
@@ -282,6 +282,7 @@ class Store:
         connection = sqlite3.connect(self.path, timeout=self._busy, isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA journal_size_limit = {64 << 20}")
         connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
         connection.execute("PRAGMA cache_size = -65536")
         return connection

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
-from driftbell.collectors.batch import BadBatchError, OverloadedError, StoreUnavailableError
+from driftbell.collectors.batch import BadBatchError, OverloadedError, StoreUnavailableError, where
 from driftbell.collectors.ingest import Prepared
 
 GROUP_SPANS = 4096
@@ -85,19 +85,23 @@ class Writer:
         """Commit a group. When it fails for another reason than the store, each batch gets a chance of its own."""
         try:
             self._commit([prepared for prepared, _ in group])
-        except (StoreUnavailableError, sqlite3.Error) as error:
-            failure = unavailable(error)
-            log.warning("nothing of %d requests was stored: %s", len(group), failure)
-            _settle(group, failure)
         except Exception as error:
-            if len(group) > 1:
+            if is_unavailable(error):
+                log.warning("nothing of %d requests was stored: %s", len(group), error)
+                _settle(group, unavailable(error))
+            elif len(group) > 1:
                 for one in group:
                     self._write([one])
-                return
-            log.exception("a batch could not be interpreted and was refused")
-            _settle(group, BadBatchError(f"the batch could not be interpreted ({type(error).__name__})"))
+            else:
+                log.error("a batch was refused: %s", where(error))  # noqa: TRY400  # its text is private
+                _settle(group, BadBatchError("the batch could not be understood"))
         else:
             _settle(group, None)
+
+
+def is_unavailable(error: Exception) -> bool:
+    """Whether the store failed (locked, full, damaged), and not what it was asked to store."""
+    return isinstance(error, (StoreUnavailableError, sqlite3.OperationalError)) or type(error) is sqlite3.DatabaseError
 
 
 def unavailable(error: Exception) -> StoreUnavailableError:

@@ -285,3 +285,34 @@ def test_base64_ids_are_not_hex_ids(serve, store):
     said = json_of(request_of())
     said["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["traceId"] = base64.b64encode(b"\1" * 16).decode()
     assert post(server, json.dumps(said), JSON).json()["partialSuccess"]["rejectedSpans"] == "1"
+
+
+def test_half_a_surrogate_pair_costs_no_span(serve, store, all_calls):
+    server = serve()
+    said = json_of(request_of(2))
+    text = json.dumps(said).replace('"m"', '"m\\ud83d\\ude00\\ud800x\\udc00"').replace("chat m", "\\udfff")
+    assert post(server, text, JSON).json() == {}
+    assert [call.model for call in all_calls(store)] == ["m\U0001f600\ufffdx\ufffd"] * 2
+
+
+def test_more_spans_than_the_limit_are_413(serve, store, monkeypatch):
+    monkeypatch.setattr("driftbell.collectors.decode.MAX_ITEMS", 5)
+    server = serve()
+    assert post(server, request_of(6).SerializeToString()).status_code == 413
+    assert store.workflows() == []
+    assert post(server, request_of(5).SerializeToString()).status_code == 200
+
+
+def test_what_no_one_foresaw_is_400_without_its_text(serve, store, monkeypatch, caplog):
+    server = serve()
+
+    def fail(span, service):
+        raise ValueError(f"cannot read {span.name!r} 078-05-1120")
+
+    monkeypatch.setattr("driftbell.collectors.ingest.reading_of", fail)
+    answer = post(server, request_of().SerializeToString())
+    assert answer.status_code == 400
+    assert b"078-05-1120" not in answer.content
+    assert "078-05-1120" not in caplog.text
+    assert "ValueError" in caplog.text
+    assert server.intake.in_flight == (0, 0)

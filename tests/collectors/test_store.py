@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlite_utils import Migrations
 
-from driftbell.collectors.batch import Batch, OverloadedError, StoreUnavailableError
+from driftbell.collectors.batch import BadBatchError, Batch, OverloadedError, StoreUnavailableError
 from driftbell.collectors.call import Call, Judgement, ManualTask, Marker
 from driftbell.collectors.query import BadQueryError
 from driftbell.collectors.store import FILE, Store
@@ -162,10 +162,12 @@ def test_a_full_disk_refuses_keeps_nothing_and_recovers(store, spans, put, all_c
 
 
 def test_a_batch_that_cannot_be_understood_fails_alone(store, spans, all_calls):
-    bad = Batch(calls=[Call(1e9, "w", input_tokens=2**80)])
-    futures = [store.submit(Batch([spans.call(1)])), store.submit(bad), store.submit(Batch([spans.call(2)]))]
+    bad = [Batch(calls=[Call(1e9, "w", input_tokens=2**80)]), Batch(calls=[Call(1e9, "w", segment=["s"])])]
+    with store.write():
+        batches = [Batch([spans.call(1)]), *bad, Batch([spans.call(2)])]
+        futures = [store.submit(batch) for batch in batches]
     failures = [future.exception(10) for future in futures]
-    assert [failure is None for failure in failures] == [True, False, True]
+    assert [type(failure) for failure in failures] == [type(None), BadBatchError, BadBatchError, type(None)]
     assert len(all_calls(store)) == 2
 
 
