@@ -29,7 +29,7 @@ from driftbell.alerts.weekly.weeks import Week, last_full_week, week_named
 Write = Callable[[], AbstractContextManager[Database]]
 Send = Callable[[EmailMessage], None]
 """Hands one mail to a server; raises DeliveryError."""
-MAYBE_SENT = ("timeout", "connection_lost")
+MAYBE_SENT = ("connection_lost",)
 """Failures after which the mail may be on its way all the same."""
 
 

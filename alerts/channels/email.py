@@ -65,7 +65,7 @@ def deliver(mail: EmailMessage, section: EmailSection) -> None:
                 server.starttls(context=ssl.create_default_context())
             if section.user and section.password:
                 server.login(section.user, resolve(section.password))
-            server.send_message(mail)
+            _hand_over(server, mail)
     except smtplib.SMTPAuthenticationError:
         raise DeliveryError("auth_error", permanent=True) from None
     except smtplib.SMTPRecipientsRefused as error:
@@ -81,6 +81,14 @@ def deliver(mail: EmailMessage, section: EmailSection) -> None:
         raise DeliveryError("tls_failed") from None
     except (smtplib.SMTPException, OSError):
         raise DeliveryError("unreachable") from None
+
+
+def _hand_over(server: smtplib.SMTP, mail: EmailMessage) -> None:
+    """Send; a connection that breaks here may have done so after the server took the mail (``connection_lost``)."""
+    try:
+        server.send_message(mail)
+    except (smtplib.SMTPServerDisconnected, TimeoutError, ConnectionError):
+        raise DeliveryError("connection_lost") from None
 
 
 def _connect(section: EmailSection) -> smtplib.SMTP:

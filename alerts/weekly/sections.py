@@ -94,7 +94,7 @@ def _groups(numbers: WeeklyNumbers, several: bool, lines: int) -> tuple[str, ...
 
 def _when(at: float, week: WorkflowWeek, whole_day: bool) -> str:
     words = in_words(at, week.week.zone)
-    return f"since {words[:-6]}" if whole_day else words
+    return words[:-6] if whole_day else words
 
 
 def _effect(change: Change) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from driftbell.alerts import history
+from driftbell.alerts.cycle import OURSELVES
 from driftbell.alerts.record import Incident
 from driftbell.alerts.weekly.numbers import Facts
 from driftbell.alerts.weekly.settings import Recipient
@@ -83,7 +84,7 @@ class StoreSource:
         """See `Source.facts`."""
         days = Days(week)
         incidents = history.listed(self.store.read(), "all", MAX_INCIDENTS, before=week.end)
-        told = [told_of(incident) for incident in incidents]
+        told = [told_of(incident) for incident in incidents if incident.workflow != OURSELVES]
         return Facts(
             markers=self.store.markers(None, week.start, week.end),
             told=[one for one in told if one.ended_at is None or one.ended_at > days.start],
@@ -115,7 +116,7 @@ def told_of(incident: Incident) -> Told:
         id=incident.id,
         workflow=incident.workflow,
         family=incident.family,
-        title=incident.subject,
+        title=incident.subject.partition("] ")[2] or incident.subject,
         opened_at=incident.opened_at,
         started_at=incident.started_at,
         ended_at=None if incident.state != "resolved" else incident.ended_at or incident.resolved_at,

@@ -11,6 +11,10 @@ from driftbell.alerts.weekly.weeks import USUAL_WEEKS, WEEK_DAYS, Days, Week, lo
 from driftbell.collectors.call import Marker
 
 MAX_CHANGES = 20
+FIRST_SEEN = "first seen"
+"""The text of markers that the store makes itself."""
+KINDS = {"prompt_version": "prompt", "price_version": "price list"}
+"""Kinds of markers that are written otherwise for a reader."""
 NEW_SHARE = 0.02
 """A version or model seen for the first time is told from this share of the week's calls on."""
 
@@ -82,18 +86,32 @@ def changes_of(
     week = days.week
     told = [m for m in markers if m.workflow in (None, workflow) and week.start <= m.ts < week.end]
     named = {marker.value for marker in told if marker.value}
-    changes = [Change(m.ts, m.kind, plain(m.text or m.value or m.kind, 80), False) for m in told]
     total = sum(found.series("calls").hits[USUAL_WEEKS * WEEK_DAYS :])
+    changes = [Change(m.ts, m.kind, _words(m), m.text == FIRST_SEEN) for m in told if not _is_rare(m, found, total)]
     for (kind, value), by_day in sorted(found.versions.items()):
         first = min(by_day)
         enough = sum(by_day.values()) >= NEW_SHARE * total
         old_enough = found.first < USUAL_WEEKS * WEEK_DAYS
         if first >= USUAL_WEEKS * WEEK_DAYS and enough and old_enough and value not in named:
             at = local_midnight(days.dates[first], week.zone)
-            changes.append(Change(at, kind, plain(f"{kind} {value}", 80), True))
+            changes.append(Change(at, kind, plain(f"{kind} {value} {FIRST_SEEN}", 80), True))
     changes.sort(key=lambda change: (change.at, change.what))
     kept = changes[:MAX_CHANGES]
     return tuple(_with_effect(change, _days_after(change, kept, days), drafts, figures, days) for change in kept)
+
+
+def _words(marker: Marker) -> str:
+    """What a marker says, with the name of what is new: ``prompt v14 live``, ``model m2 first seen``."""
+    text, value = marker.text or "", marker.value or ""
+    if value and value not in text and marker.text in (None, "", FIRST_SEEN):
+        text = f"{KINDS.get(marker.kind, marker.kind)} {value} {text}"
+    return plain(text or marker.kind, 80)
+
+
+def _is_rare(marker: Marker, found: WorkflowTally, total: float) -> bool:
+    """Whether nobody reported it and hardly any call has it."""
+    by_day = found.versions.get((KINDS.get(marker.kind, marker.kind), marker.value or ""))
+    return marker.text == FIRST_SEEN and by_day is not None and sum(by_day.values()) < NEW_SHARE * total
 
 
 def _days_after(change: Change, changes: Sequence[Change], days: Days) -> range:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from driftbell.alerts.weekly.numbers import Facts, weekly_numbers
 from driftbell.alerts.weekly.settings import EVERYONE, Recipient, WeeklySettings
 from driftbell.alerts.weekly.weeks import Days, Week, week_named
-from driftbell.collectors.call import Call, Judgement, ManualTask, Source
+from driftbell.collectors.call import Call, Judgement, ManualTask, Marker, Source
 from driftbell.collectors.rollup import rollup
 
 ZONES = ("UTC", "Europe/Berlin", "Asia/Kolkata", "America/New_York")
@@ -235,8 +235,8 @@ def test_the_budget_adds_the_month_so_far_to_days_like_this_weeks():
 def test_a_version_first_seen_this_week_is_a_change_nobody_reported(insurer, records):
     numbers = insurer.numbers(records=records, told=Facts())
     changes = {c.what: c for one in numbers.workflows for c in one.changes}
-    assert changes["prompt v14"].seen
-    assert changes["prompt v14"].at == insurer.WEEK.start + insurer.DAY
+    assert changes["prompt v14 first seen"].seen
+    assert changes["prompt v14 first seen"].at == insurer.WEEK.start + insurer.DAY
 
 
 def test_no_points_are_no_workflows_and_a_recipient_sees_only_their_own(insurer, records):
@@ -245,3 +245,16 @@ def test_no_points_are_no_workflows_and_a_recipient_sees_only_their_own(insurer,
     assert [one.workflow for one in mine.workflows] == ["policy-search"]
     assert {told.workflow for told in mine.told} == {"policy-search"}
     assert EVERYONE.reads("anything")
+
+
+def test_what_the_store_noticed_is_named_and_a_rare_version_is_not_told(insurer, records):
+    at = insurer.PROMPT_LIVE
+    marked = [
+        Marker(at, "prompt_version", "claims-triage", "v14", "first seen", "first/1"),
+        Marker(at, "price_version", "claims-triage", "2026-11", "first seen", "first/2"),
+        Marker(at, "release", None, "r7", None, "m"),
+        Marker(at, "prompt_version", "policy-search", "v99", "first seen", "first/3"),
+    ]
+    numbers = insurer.numbers(records=records, told=Facts(markers=marked))
+    claims = next(one for one in numbers.workflows if one.workflow == "claims-triage")
+    assert [c.what for c in claims.changes] == ["price list 2026-11 first seen", "prompt v14 first seen", "release r7"]
