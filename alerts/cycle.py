@@ -167,6 +167,8 @@ class Cycle:
     def send(self, incident: Incident, transition: Transition, reason: str, to: list[Receiver]) -> None:
         """Write the next event of ``incident`` to the outbox, one row per receiver."""
         incident.seq += 1
+        if incident.holds("firing"):
+            lifecycle.count_money(incident, self.now)
         self.note(incident, self.now, "told" if to else "not_told", reason if to else "no_route", transition)
         message = build(incident, transition, reason, self.now, self.config)
         for receiver in to:
@@ -227,6 +229,5 @@ def storm_finding(channel: str, transition: Literal["fired", "cleared"], now: fl
         segment=channel,
         observed=float(seen),
         usual=float(limit),
-        n=seen,
         started_at=now,
     )

@@ -83,6 +83,11 @@ class Message:
     note: str = ""
 
     @property
+    def is_about_us(self) -> bool:
+        """Whether it tells of the alerting itself, not of a workflow."""
+        return self.metric in {"delivery", "storm"}
+
+    @property
     def is_end(self) -> bool:
         """Whether the incident is over with this message."""
         return self.transition == "resolved"

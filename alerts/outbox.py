@@ -183,7 +183,6 @@ def delivery_finding(
         segment=channel,
         severity=severity,
         started_at=now,
-        n=1,
     )
     text = f"Channel {channel} does not take messages: {reason.replace('_', ' ')}."
     return replace(finding, cause=replace(finding.cause, keys={"channel": channel, "reason": reason}, text=text))

@@ -62,7 +62,7 @@ def _headline(message: Message, zone: str) -> str:
 
 def _ending(message: Message) -> str:
     if message.closed_by:
-        return f"{message.noun}: closed by {shorten(message.closed_by, 20)}"
+        return f"{message.noun}, closed by {shorten(message.closed_by, 30)},"
     return f"{message.noun} back to {message.back_to or 'usual'}"
 
 
@@ -76,8 +76,9 @@ def rows(message: Message, zone: str) -> list[Row]:
         found = _unknown_rows(message, zone)
     else:
         found = _open_rows(message, zone)
-    found.append(Row("Owner", message.owner or "nobody named; set owner on the workflow"))
-    found.append(Row("Numbers", f"driftbell explain {message.incident_id}"))
+    if not message.is_about_us:
+        found.append(Row("Owner", message.owner or "nobody named; set owner on the workflow"))
+        found.append(Row("Numbers", f"driftbell explain {message.incident_id}"))
     return [row for row in found if row.text]
 
 
@@ -141,7 +142,8 @@ def _news(message: Message) -> str:
 
 
 def _since(message: Message, zone: str) -> str:
-    start = f"{moment(message.started_at, zone)}, for {duration(message.at - message.started_at)}"
+    age = message.at - message.started_at
+    start = moment(message.started_at, zone) + (f", for {duration(age)}" if age >= 1 else "")
     seen = f"; {message.sample_n:,} {'call' if message.sample_n == 1 else 'calls'}" if message.sample_n else ""
     return f"{start}{seen}" + (f". Usual for this hour: {message.usual}" if message.usual else "")
 
@@ -179,7 +181,10 @@ def _cause(message: Message) -> str:
 def _how_sure(message: Message) -> str:
     part = f" explains {percent(message.cause_share)} of the change" if message.cause_share is not None else ""
     if message.confidence == "likely":
-        return f"likely: it came first and{part}" if part else "likely: it came first"
+        first = message.marker_at is not None and message.marker_at <= message.started_at
+        return (
+            "likely:" + " and".join(p for p in (" it came first" if first else "", part) if p) if first or part else ""
+        )
     return f"possible, not proven: it{part}" if message.confidence == "possible" and part else ""
 
 
