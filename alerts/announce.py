@@ -90,8 +90,8 @@ def _update(incident: Incident, known: Announced, now: float, times: Lifecycle) 
 
 
 def _difference(incident: Incident, known: Announced) -> str | None:
-    if incident.severity != known.severity:
-        return "severity_raised" if worse(incident.severity, known.severity) else "severity_lowered"
+    if worse(incident.severity, known.severity):
+        return "severity_raised"
     if incident.segments != known.segments:
         return "segments_changed"
     return "cause_changed" if cause_of(incident) != known.cause else None

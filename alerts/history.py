@@ -12,7 +12,7 @@ from driftbell.alerts.routing import Silence
 
 CLOSED_KEPT = 30 * 86_400.0
 """How long the series of an incident that a person closed may go on firing without a new incident."""
-MAX_REASONS = 500
+MAX_LISTED = 500
 LOOK_BACK = 8
 
 
@@ -114,14 +114,14 @@ def events(db: Reader, incident_id: str) -> list[dict[str, object]]:
     """The history of an incident, oldest first: ``ts, last_ts, times, kind, reason, detail``."""
     sql = """SELECT ts, last_ts, times, kind, reason, detail FROM incident_events
         WHERE incident_id = ? ORDER BY id LIMIT ?"""
-    return _named(db.execute(sql, [incident_id, MAX_REASONS]))
+    return _named(db.execute(sql, [incident_id, MAX_LISTED]))
 
 
 def deliveries(db: Reader, incident_id: str) -> list[dict[str, object]]:
     """What was sent of an incident, to where and why: ``transition, channel, state, reason, attempts, error, ...``."""
     sql = """SELECT event_id, transition, channel, state, reason, attempts, error, created_at, due_at, sent_at
         FROM notifications WHERE incident_id = ? ORDER BY id LIMIT ?"""
-    return _named(db.execute(sql, [incident_id, MAX_REASONS]))
+    return _named(db.execute(sql, [incident_id, MAX_LISTED]))
 
 
 def forget(tx: Database, before: float) -> int:

@@ -131,7 +131,6 @@ def _news(message: Message) -> str:
     spent = f", {money(message.extra_usd)} more than usual so far" if message.extra_usd else ""
     said = {
         "severity_raised": f"now {SEVERITY_WORDS[message.severity]}",
-        "severity_lowered": f"now only {SEVERITY_WORDS[message.severity]}",
         "segments_changed": "other segments show it too",
         "cause_changed": "the cause is seen differently",
         "data_back": "data is back and it still shows",

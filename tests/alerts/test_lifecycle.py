@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from sqlite_utils import Database
 
 from driftbell.alerts import history
 from driftbell.alerts.incident import IncidentChange, apply
 from driftbell.alerts.record import Incident
+from driftbell.alerts.schema import MIGRATIONS
 from driftbell.alerts.settings import AlertSettings
 from driftbell.collectors.store import Store
 from driftbell.detectors.finding import Cause, Finding
@@ -208,10 +211,6 @@ def test_a_restart_with_open_incidents_says_nothing_new(open_store: Callable[[],
 def test_whatever_comes_the_incident_is_never_resolved_without_evidence(
     steps: list[tuple[str, str, float]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    from sqlite_utils import Database
-
-    from driftbell.alerts.schema import MIGRATIONS
-
     db = Database(memory=True)
     MIGRATIONS.apply(db)
     now, firing = 1_794_302_040.0, set[str]()
@@ -232,3 +231,30 @@ def test_whatever_comes_the_incident_is_never_resolved_without_evidence(
             if m.state in {"firing", "no_data"}
         }
         assert firing <= live
+
+
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from(["fired", "updated", "cleared", "no_data"]),
+            st.sampled_from(["page", "ticket"]),
+            st.sampled_from([(), ("a",), ("b", "c")]),
+            st.sampled_from([Cause(), Cause(keys={"segment": "a"}, confidence="possible")]),
+        ),
+        min_size=100,
+        max_size=288,
+    )
+)
+@hypothesis_settings(max_examples=40, deadline=None)
+def test_whatever_one_series_does_in_a_day_there_are_few_messages(steps: list[tuple[Any, Any, Any, Cause]]) -> None:
+    db = Database(memory=True)
+    MIGRATIONS.apply(db)
+    now = 1_794_302_040.0
+    for transition, severity, segments, cause in steps:
+        now += 300
+        found = Finding(
+            now, transition, "w", "cost", "spend", 1, "usd/h", severity=severity, segments=segments, cause=cause,
+            observed=2.0, usual=1.0, started_at=now,
+        )  # fmt: skip
+        apply(db, [found], now, SETTINGS)
+    assert db.execute("SELECT count(*) FROM notifications").fetchone()[0] <= 12
