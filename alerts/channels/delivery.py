@@ -1,6 +1,8 @@
 """What every channel keeps to: it sends one message or raises one kind of error that says whether to try again."""
 
 import logging
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Protocol
 
 import requests
@@ -61,7 +63,7 @@ def post(
             body = answer.raw.read(MAX_RESPONSE, decode_content=True) or b""
             if 200 <= answer.status_code < 300:
                 return answer.status_code, body
-            raise refusal(answer.status_code, answer.headers.get("Retry-After"))
+            raise refusal(answer.status_code, wait_of(answer.headers))
     except requests.Timeout:
         raise DeliveryError("timeout") from None
     except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema):
@@ -70,9 +72,8 @@ def post(
         raise DeliveryError("unreachable") from None
 
 
-def refusal(status: int, retry_after: str | None = None) -> DeliveryError:
-    """The error for an HTTP status that is not 2xx."""
-    wait = seconds_of(retry_after)
+def refusal(status: int, wait: float | None = None) -> DeliveryError:
+    """The error for an HTTP status that is not 2xx; ``wait`` is what the server asked for, in seconds."""
     if status in _TRY_AGAIN:
         return DeliveryError(_TRY_AGAIN[status], retry_after=wait)
     if status >= 500:
@@ -82,7 +83,16 @@ def refusal(status: int, retry_after: str | None = None) -> DeliveryError:
     return DeliveryError(_NEVER.get(status, f"refused_{status}"), permanent=True)
 
 
-def seconds_of(retry_after: str | None) -> float | None:
-    """Seconds of a ``Retry-After`` header in its number form, at most an hour; None when absent or a date."""
-    text = (retry_after or "").strip()
-    return min(float(text), MAX_RETRY_AFTER) if text.isdigit() else None
+def wait_of(headers: Mapping[str, str]) -> float | None:
+    """Seconds that ``Retry-After`` asks for, at most an hour; None when it is absent or unreadable.
+
+    Its date form is read against the server's own ``Date``, so that no clock has to be right.
+    """
+    text = headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(min(int(text[:9]), MAX_RETRY_AFTER))
+    try:
+        seconds = (parsedate_to_datetime(text) - parsedate_to_datetime(headers.get("Date", ""))).total_seconds()
+    except (TypeError, ValueError):
+        return None
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER)

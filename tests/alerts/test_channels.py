@@ -12,7 +12,7 @@ from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from driftbell.alerts.channels.build import build_channels
-from driftbell.alerts.channels.delivery import Channel, DeliveryError
+from driftbell.alerts.channels.delivery import Channel, DeliveryError, wait_of
 from driftbell.alerts.message import Message
 from driftbell.alerts.proof import check_message, send_changes, send_test
 from driftbell.alerts.settings import AlertSettings
@@ -110,11 +110,27 @@ def test_an_answer_says_whether_trying_again_can_help(
     assert "secret" not in str(caught.value)
 
 
-def test_retry_after_is_read_and_bounded(hook: tuple[Channel, Any], say: Say) -> None:
-    hook[1].answer = lambda _: (429, {"Retry-After": "999999"}, b"")
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "17"}, 17),
+        ({"Retry-After": "999999"}, 3600),
+        ({"Retry-After": "Tue, 10 Nov 2026 09:15:30 GMT", "Date": "Tue, 10 Nov 2026 09:14:00 GMT"}, 90),
+        ({"Retry-After": "Tue, 10 Nov 2026 09:13:00 GMT", "Date": "Tue, 10 Nov 2026 09:14:00 GMT"}, 0),
+        ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "-5"}, None),
+        ({}, None),
+    ],
+)
+def test_retry_after_is_read_in_both_forms_and_bounded(headers: dict[str, str], seconds: float | None) -> None:
+    assert wait_of(headers) == seconds
+
+
+def test_a_server_that_asks_for_patience_is_heard(hook: tuple[Channel, Any], say: Say) -> None:
+    hook[1].answer = lambda _: (429, {"Retry-After": "40"}, b"")
     with pytest.raises(DeliveryError) as caught:
         hook[0].send(say(), {})
-    assert caught.value.retry_after == 3600
+    assert caught.value.retry_after == 40
 
 
 def test_nobody_there_is_worth_another_try(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
