@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from driftbell.alerts.secret import SecretMissingError, resolve
 from driftbell.collectors.batch import StoreUnavailableError
 from driftbell.collectors.intake import Intake, Limits
+from driftbell.collectors.metrics import ReceiverMetrics
 from driftbell.collectors.receiver import Receiver
 from driftbell.collectors.receiver_grpc import GrpcReceiver
 from driftbell.collectors.store import Store
@@ -51,6 +52,7 @@ class Service:
         self._rounds = Rounds(self._store, config, clock)
         self._jobs = self._plan()
         intake = Intake(self._store, Limits())
+        self._registry.register(ReceiverMetrics(self._store, intake))
         self._receiver = Receiver(intake, self._token)
         self._grpc = GrpcReceiver(intake, self._token) if config.listen.grpc else None
         self._scheduler = _scheduler()

@@ -17,6 +17,7 @@ from driftbell.alerts.settings import AlertSettings, Section
 from driftbell.alerts.weekly.settings import WeeklySettings
 from driftbell.collectors.pricing import ModelPrice, PriceTable
 from driftbell.collectors.retention import RetentionPolicy
+from driftbell.detectors.settings import DetectorSettings
 from driftbell.service.config_errors import ConfigError, complaints
 
 MAX_FILE_BYTES = 1_000_000
@@ -87,6 +88,7 @@ class Config(Section):
     public_prices: bool = True
     retention: Retention = Retention()
     schedule: Schedule = Schedule()
+    detectors: DetectorSettings = DetectorSettings()
     alerts: AlertSettings = AlertSettings()
     weekly: WeeklySettings = WeeklySettings()
 

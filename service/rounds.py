@@ -6,6 +6,7 @@ from collections.abc import Callable
 from driftbell.alerts.channels.build import build_channels
 from driftbell.alerts.outbox import deliver_due
 from driftbell.alerts.repost import repost
+from driftbell.alerts.weekly.alarm import sound
 from driftbell.collectors.store import Store
 from driftbell.service.config import Config
 from driftbell.service.weekly import weekly_mail
@@ -46,8 +47,12 @@ class Rounds:
 
     def weekly(self) -> None:
         """Send the weekly summaries that are due, and raise an alarm about those that are overdue."""
-        if self._mail is not None:
-            self._mail.wake()
+        if self._mail is None:
+            return
+        self._mail.wake()
+        late = self._mail.overdue()
+        with self._store.write() as tx:
+            sound(tx, late, self._clock(), self._config.alerts)
             self._mail.sound(self._config.alerts)
 
     def forget(self) -> None:

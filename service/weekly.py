@@ -28,7 +28,7 @@ def source(store: Store, config: Config) -> StoreSource:
         )
         for model, price in config.prices.items()
     }
-    return StoreSource(store, prices)
+    return StoreSource(store, prices, config.detectors.false_pages_per_month)
 
 
 def mail_server(config: Config) -> EmailSection:

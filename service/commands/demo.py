@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
     from driftbell.service.demo import Outcome
 
+INTRODUCTION = """Twenty days of three LLM features: 51,904 calls and tasks of real production traffic, with eleven \
+incidents put in, sent over OTLP/HTTP to a fresh driftbell on 127.0.0.1.
+"""
 NEXT_STEPS = """[bold]Your own application[/bold] needs four lines:
 
     from driftbell import monitor
@@ -43,8 +46,7 @@ def command(out: Path) -> None:
     from driftbell.service.demo import write_files
 
     console = Console()
-    console.print("Twenty days of three LLM features, 51,904 calls and tasks from real production traffic with")
-    console.print("eleven incidents put in, sent over OTLP/HTTP to a fresh driftbell on 127.0.0.1.\n")
+    console.print(INTRODUCTION)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="driftbell-demo-") as folder:
         outcome = _play(console, Path(folder), time.time())
