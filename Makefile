@@ -1,6 +1,7 @@
 # Needs Python >= 3.11 with pip, and make. Everything else is installed into .venv from requirements.lock.
 PYTHON ?= python3
 BIN := .venv/bin
+BENCHMARKS := sdk interpret ingest crash alert_crash weekly
 
 .PHONY: demo test check bench serve docs lock clean
 
@@ -17,7 +18,7 @@ check: .venv/editable
 	$(BIN)/pytest tests/test_layers.py tests/test_public_surface.py tests/test_docs.py
 
 bench: .venv/editable
-	$(BIN)/python -m bench
+	@for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python bench/$$name.py || exit 1; done
 
 serve: .venv/editable
 	$(BIN)/driftbell serve
