@@ -55,6 +55,8 @@ class Letter:
     advice: tuple[Advice, ...]
     table_title: str
     columns: tuple[str, ...]
+    widths: tuple[int, ...]
+    """Widths of the columns in percent."""
     rows: tuple[Row, ...]
     sections: tuple[Section, ...]
     details: tuple[Detail, ...]
@@ -109,6 +111,7 @@ def _letter(
         advice=tuple(_advice(one, titles[one.workflow]) for one in advice),
         table_title=table_title,
         columns=columns,
+        widths=(22, 14, 17, 17, 30) if several else (27, 17, 17, 16, 23),
         rows=rows,
         sections=tuple(section for section in sections(numbers, lines) if section.lines),
         details=tuple(detail_of(one) for one in numbers.workflows if not (several and one.quiet))[:MAX_DETAILS],
@@ -146,7 +149,7 @@ def _row(figure: Figure) -> Row:
 
 
 def _portfolio(numbers: WeeklyNumbers, lines: int) -> tuple[str, tuple[str, ...], tuple[Row, ...]]:
-    columns = ("", "cost", "per outcome", "usual", "what changed most")
+    columns = ("", "cost", "each", "usual", "what changed most")
     loud = [week for week in numbers.workflows if not week.quiet]
     kept = loud[: min(lines * 3, PORTFOLIO_ROWS)]
     cut = f" ({len(kept)} of {len(loud)} that were not quiet)" if len(kept) < len(loud) else ""
