@@ -8,6 +8,7 @@ import command_docs
 import pytest
 import yaml
 
+from driftbell import monitor
 from driftbell.service.cli import cli
 from driftbell.service.config import Config, load_config
 
@@ -73,3 +74,26 @@ def test_every_page_is_reached_from_the_index():
     index = (ROOT / "docs" / "index.md").read_text()
     pages = [page.relative_to(ROOT / "docs").as_posix() for page in ROOT.glob("docs/**/*.md")]
     assert not [page for page in pages if page != "index.md" and f"({page})" not in index]
+
+
+class Client:
+    """Stands where the application's own provider client stands in the example."""
+
+    def __getattr__(self, _name):
+        return self
+
+    def __call__(self, **_options):
+        return "an answer"
+
+
+def test_the_four_lines_on_the_front_page_work():
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    names = {"client": Client()}
+    exec(blocks[0].replace("monitor.configure(", "dict("), names)
+    assert names["triage"](type("Ticket", (), {"country": "de"})) == "an answer"
+
+
+def test_the_reports_on_the_front_page_exist():
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    used = set(re.findall(r"monitor\.(\w+)", "".join(blocks)))
+    assert used <= set(monitor.__all__)
