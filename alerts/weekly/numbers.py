@@ -9,20 +9,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from driftbell.alerts.weekly.figure import Draft, Figure, Measure, measures_of
+from driftbell.alerts.weekly.groups import few_people, groups_of, may_show_people
 from driftbell.alerts.weekly.money import Budget, Money, budget_of, money_of
 from driftbell.alerts.weekly.outcome import Outcome, outcome_of
 from driftbell.alerts.weekly.settings import Recipient, WeeklySettings, WorkflowSettings
-from driftbell.alerts.weekly.tally import CALLS, ENOUGH_PEOPLE, Only, Series, WorkflowTally, tally
+from driftbell.alerts.weekly.tally import Only, Series, WorkflowTally, tally
 from driftbell.alerts.weekly.told import Change, Told, changes_of
+from driftbell.alerts.weekly.unseen import complete_weeks, unseen_of
 from driftbell.alerts.weekly.verdict import Worth, compare, discoveries, judge
-from driftbell.alerts.weekly.weeks import DAYS_SHORT, MONTHS, USUAL_WEEKS, WEEK_DAYS, Days, Week
-from driftbell.alerts.wording import percent
+from driftbell.alerts.weekly.weeks import USUAL_WEEKS, WEEK_DAYS, Days, Week
 from driftbell.collectors.call import Marker
 from driftbell.collectors.point import Point, Quantity, bucket_middle
 from driftbell.detectors.decomposition import UnitPrices
-
-MAX_GROUPS = 12
-"""Segments or risk tiers looked at by themselves, the largest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +147,7 @@ def _drafts(found: WorkflowTally, outcome: Outcome) -> list[Draft]:
             for only in groups:
                 if measure.kind != "people" or may_show_people(found):
                     drafts.append(_draft(measure, only, found, ratios, whole_weeks))
-    few = _few_people(found)
+    few = few_people(found)
     return [d for d in drafts if any(d.series.hits) and not (few and d.measure.kind == "people")]
 
 
@@ -199,40 +197,6 @@ def _by_traffic(figure: Figure, money: Money) -> Figure:
     return replace(figure, verdict="Same", reason="more calls" if (figure.difference or 0) > 0 else "fewer calls")
 
 
-def complete_weeks(found: WorkflowTally) -> list[int]:
-    """The usual weeks that lie wholly after the first data; only they can be summed."""
-    return [week for week in range(USUAL_WEEKS) if week * WEEK_DAYS >= found.first]
-
-
-def groups_of(found: WorkflowTally) -> list[Only]:
-    """Segments and risk tiers worth a look of their own: where there is more than one, the largest first."""
-    groups: list[Only] = []
-    for place in (0, 1):
-        sizes: dict[str, float] = {}
-        for key, measures in found.slices.items():
-            value = key[place]
-            calls = sum(measures[CALLS][USUAL_WEEKS * WEEK_DAYS : Days.count])
-            if value is not None and calls:
-                sizes[value] = sizes.get(value, 0.0) + calls
-        largest = sorted(sizes, key=lambda value: (-sizes[value], value))[:MAX_GROUPS]
-        groups += [Only(place, value) for value in largest if len(sizes) > 1]
-    return groups
-
-
-def may_show_people(found: WorkflowTally) -> bool:
-    """Whether people's choices may be shown by segment: every segment must be known to hold enough people.
-
-    One small segment hides them all, else it could be found by subtraction. Risk tiers follow the same rule.
-    """
-    by_segment = [people for segment, people in found.people.items() if segment is not None]
-    return bool(by_segment) and all(len(people) >= ENOUGH_PEOPLE for people in by_segment)
-
-
-def _few_people(found: WorkflowTally) -> bool:
-    people = len(found.people.get(None, ()))
-    return 0 < people < ENOUGH_PEOPLE
-
-
 def _workflow_week(
     name: str,
     found: WorkflowTally,
@@ -268,8 +232,8 @@ def _workflow_week(
         slowest=_slowest(found),
         told=told,
         changes=changes_of(name, found, facts.markers, drafts, whole, days),
-        unseen=_unseen(found, outcome, days, first),
-        few_people=_few_people(found),
+        unseen=unseen_of(found, outcome, days),
+        few_people=few_people(found),
         daily_cost=tuple(None if day < first else cost.hits[day] for day in range(Days.count)),
     )
 
@@ -288,31 +252,3 @@ def _percentile(quantity: Quantity, share: float = 0.95) -> float | None:
         if below >= share * quantity.count:
             return bucket_middle(index)
     return None
-
-
-def _unseen(found: WorkflowTally, outcome: Outcome, days: Days, first: int) -> tuple[str, ...]:
-    notes = []
-    for name, words in (
-        ("unpriced", "of calls have no known price and are left out"),
-        ("usage_missing", "of calls told no token counts"),
-    ):
-        hits, trials = found.series(name).week(USUAL_WEEKS)
-        if hits and trials:
-            notes.append(f"{percent(hits / trials)} {words}")
-    coverage = outcome.coverage
-    if coverage is not None and coverage < 0.995:
-        notes.append(f"{percent(1 - coverage)} of calls had no outcome recorded")
-    calls = found.series("calls").hits
-    busy = [sum(calls[week * 7 + i] > 0 for week in range(USUAL_WEEKS)) for i in range(WEEK_DAYS)]
-    silent = [i for i in range(WEEK_DAYS) if not calls[28 + i] and busy[i] >= 2 and 28 + i >= first]
-    if silent:
-        names = ", ".join(DAYS_SHORT[i] for i in silent)
-        notes.append(f"no calls at all on {names}")
-    if len(complete_weeks(found)) < USUAL_WEEKS:
-        start = days.dates[first]
-        notes.append(
-            f"watched only since {start.day} {MONTHS[start.month - 1]}, so “usual” rests on fewer than four weeks"
-        )
-    if found.left_out:
-        notes.append("more kinds of outcomes or evaluations than are kept; the rest is left out")
-    return tuple(notes)
