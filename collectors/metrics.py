@@ -1,6 +1,6 @@
-"""The receiver and the trust counters in the form of Prometheus."""
+"""The receiver in the form of Prometheus."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -10,12 +10,16 @@ from driftbell.collectors.intake import Intake
 from driftbell.collectors.store import Store
 
 
-class TelemetryCollector(Collector):
+class ReceiverMetrics(Collector):
     """Register it with a `prometheus_client.CollectorRegistry`; counters start at zero with the process."""
 
     def __init__(self, store: Store, intake: Intake) -> None:
         self._store = store
         self._intake = intake
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing in advance, so that registering asks nothing of the store."""
+        return ()
 
     def collect(self) -> Iterator[Metric]:
         """The families, as they are now."""
@@ -25,14 +29,6 @@ class TelemetryCollector(Collector):
         for (signal, answer), count in sorted(self._intake.requests.copy().items()):
             requests.add_metric((signal, answer), count)
         yield requests
-        telemetry = CounterMetricFamily(
-            "driftbell_telemetry",
-            "Spans and calls by sending service and by what can be trusted of them.",
-            labels=("service", "counter"),
-        )
-        for (service, counter), count in sorted(self._store.trust_totals().items()):
-            telemetry.add_metric((service, counter), count)
-        yield telemetry
         in_flight, held = self._intake.in_flight
         waiting, waiting_bytes = self._store.waiting
         for name, text, value in (

@@ -15,12 +15,13 @@ BUCKETS_PER_OCTAVE = 8
 ZERO_BUCKET = -1024
 """Holds zero, negative values and anything below ``2**-60``."""
 TOP_BUCKET = 8 * 60
+_SMALLEST = 2.0**-60
 MAX_USERS = 16
 
 
 def bucket(value: float) -> int:
     """Index of the logarithmic bucket of a finite value."""
-    if value < 2.0**-60:
+    if value < _SMALLEST:
         return ZERO_BUCKET
     return min(math.floor(math.log2(value) * BUCKETS_PER_OCTAVE), TOP_BUCKET)
 
@@ -53,7 +54,8 @@ class Quantity:
         """Count one finite value."""
         self.count += 1
         self.total += value
-        index = bucket(value)
+        # as `bucket`, without the call: this happens ten times per call record
+        index = ZERO_BUCKET if value < _SMALLEST else min(math.floor(math.log2(value) * BUCKETS_PER_OCTAVE), TOP_BUCKET)
         self.buckets[index] = self.buckets.get(index, 0) + 1
 
     def add(self, other: Self) -> None:

@@ -31,8 +31,8 @@ from driftbell.collectors.writer import Writer, is_unavailable, unavailable
 FILE = "driftbell.db"
 Resolution = Literal["minute", "hour", "day"]
 _RESOLUTIONS: dict[Resolution, int] = {"minute": MINUTE, "hour": refresh.HOUR, "day": refresh.DAY}
-REBUILT_TOGETHER = 32
-"""Intervals whose points one transaction replaces."""
+REBUILT_TOGETHER = 1000
+"""Points that one transaction replaces, about."""
 _END = float("inf")
 
 
@@ -134,7 +134,7 @@ class Store:
     def refresh_all(self) -> None:
         """Rebuild everything that has changed, at every resolution."""
         with self._refreshing:
-            while self._rebuild(refresh.changed(self.read(), 500), self.clock()):
+            while self._rebuild(refresh.changed(self.read(), 5000), self.clock()):
                 pass
 
     def points(self, workflow: str, since: float, until: float, resolution: Resolution = "minute") -> list[Point]:
@@ -267,11 +267,16 @@ class Store:
 
     def _rebuild(self, items: Sequence[refresh.Due], now: float) -> int:
         """Rebuild outside the transaction, then replace what was not touched meanwhile."""
-        for at in range(0, len(items), REBUILT_TOGETHER):
-            made = [(item, refresh.rebuild(self.read(), item)) for item in items[at : at + REBUILT_TOGETHER]]
-            with self.write() as db:
-                for item, points in made:
-                    refresh.replace(db.conn, item, points, now)
+        made: list[tuple[refresh.Due, list[Point]]] = []
+        points = 0
+        for at, item in enumerate(items, 1):
+            made.append((item, refresh.rebuild(self.read(), item)))
+            points += len(made[-1][1])
+            if points >= REBUILT_TOGETHER or at == len(items):
+                with self.write() as db:
+                    for rebuilt in made:
+                        refresh.replace(db.conn, *rebuilt, now)
+                made, points = [], 0
         return len(items)
 
     def _number(self, workflow: str) -> int | None:

@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from driftbell.collectors.batch import Batch
 from driftbell.collectors.intake import Intake, Limits
-from driftbell.collectors.metrics import TelemetryCollector
+from driftbell.collectors.metrics import ReceiverMetrics
 
 
 def counters(store, service="shop"):
@@ -61,13 +61,12 @@ def test_a_senseless_number_of_losses_is_not_counted(store, spans, put, value):
     assert "sdk_dropped" not in counters(store)
 
 
-def test_the_metrics_page_tells_the_same_numbers(store, spans, put):
+def test_the_metrics_page_tells_how_the_receiver_is(store, spans, put):
     put(spans.call(995), spans.call(996))
     registry = CollectorRegistry()
     intake = Intake(store, Limits())
     intake.requests["traces", "200"] += 1
-    registry.register(TelemetryCollector(store, intake))
+    registry.register(ReceiverMetrics(store, intake))
     text = generate_latest(registry).decode()
-    assert 'driftbell_telemetry_total{counter="received",service="shop"} 2.0' in text
     assert 'driftbell_otlp_requests_total{answer="200",signal="traces"} 1.0' in text
     assert "driftbell_store_waiting 0.0" in text
