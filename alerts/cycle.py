@@ -1,7 +1,7 @@
 """One transaction's work on incidents: loads them, brings findings home, tells readers, saves what changed."""
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from sqlite_utils import Database
@@ -10,7 +10,7 @@ from driftbell.alerts import history, lifecycle, notification
 from driftbell.alerts.announce import Transition, decide, snapshot
 from driftbell.alerts.grouping import belongs
 from driftbell.alerts.history import Note
-from driftbell.alerts.message import build, subject
+from driftbell.alerts.message import Message, build, subject
 from driftbell.alerts.record import Incident, worse
 from driftbell.alerts.routing import Receiver, muted, receivers, takes
 from driftbell.alerts.settings import AlertSettings
@@ -115,11 +115,12 @@ class Cycle:
             return
         to = self._readers(incident, due.transition)
         if due.transition == "opened":
-            allowed = self._within_limit(incident, to)
-            if to and not allowed:
+            wanted = sum(not receiver.withheld for receiver in to)
+            to = self._within_limit(incident, to)
+            if wanted and all(receiver.withheld for receiver in to):
                 self.note(incident, self.now, "not_told", "storm_limit")
                 return
-            to, incident.told_at = allowed, self.now
+            incident.told_at = self.now
             incident.subject = incident.subject or subject(incident)
         self.send(incident, due.transition, due.reason, to)
         incident.announced = snapshot(incident, self.now)
@@ -139,16 +140,20 @@ class Cycle:
         return again + [r for r in routed if r.channel not in told and (raised or transition == "opened")]
 
     def _within_limit(self, incident: Incident, to: list[Receiver]) -> list[Receiver]:
-        """The receivers that may still be sent an opening in this hour; what a storm takes away is counted."""
+        """The receivers, without those that had their openings of this hour: a storm's are withheld and counted."""
         if incident.workflow == OURSELVES:
             return to
-        allowed = [r for r in to if self._openings(r.channel) < self.config.lifecycle.openings_per_hour]
+        limited = []
         for receiver in to:
-            if receiver in allowed:
+            if receiver.withheld:
+                limited.append(receiver)
+            elif self._openings(receiver.channel) < self.config.lifecycle.openings_per_hour:
                 self.openings[receiver.channel] += 1
+                limited.append(receiver)
             else:
                 self.withheld[receiver.channel] += 1
-        return allowed
+                limited.append(replace(receiver, withheld=True, reason=f"{receiver.reason}, storm_limit"))
+        return limited
 
     def _openings(self, channel: str) -> int:
         if channel not in self.openings:
@@ -169,14 +174,22 @@ class Cycle:
         incident.seq += 1
         if incident.holds("firing"):
             lifecycle.count_money(incident, self.now)
-        self.note(incident, self.now, "told" if to else "not_told", reason if to else "no_route", transition)
+        reached = any(not receiver.withheld for receiver in to)
+        self.note(incident, self.now, "told" if reached else "not_told", reason if to else "no_route", transition)
         message = build(incident, transition, reason, self.now, self.config)
         for receiver in to:
-            if not takes(self.config.channels[receiver.channel].kind, transition):
-                continue
-            notification.supersede(self.tx, incident.id, receiver.channel, transition)
-            why = f"{reason}; {receiver.reason}"
-            notification.enqueue(self.tx, message, receiver.channel, why, self.now, due_at=receiver.due_at)
+            self._enqueue(message, receiver)
+
+    def _enqueue(self, message: Message, receiver: Receiver) -> None:
+        kind = self.config.channels[receiver.channel].kind
+        why, withheld = f"{message.reason}; {receiver.reason}", receiver.withheld
+        if not takes(kind, message.transition):
+            why, withheld = f"{why}; {kind} has no use for {message.transition}", True
+        if not withheld:
+            notification.supersede(self.tx, message.incident_id, receiver.channel, message.transition)
+        notification.enqueue(
+            self.tx, message, receiver.channel, why, self.now, due_at=receiver.due_at, withheld=withheld
+        )
 
     def escalate(self) -> None:
         """Tell the next channels where nobody acknowledged in time."""

@@ -37,11 +37,15 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """One channel that gets the message, from ``due_at`` on, because of ``reason`` (names the route)."""
+    """One channel that gets the message, from ``due_at`` on, because of ``reason`` (names the route).
+
+    ``withheld``: it is named by the route but gets nothing, and the reason says why.
+    """
 
     channel: str
     due_at: float
     reason: str
+    withheld: bool = False
 
 
 def facts(incident: Incident) -> dict[str, str | None]:
@@ -74,7 +78,7 @@ def receivers(incident: Incident, now: float, settings: AlertSettings) -> list[R
             continue
         label = route.name or f"routes[{index}]"
         for channel in route.channels:
-            if channel not in found and _wanted(channel, incident.severity, settings):
+            if channel not in found:
                 found[channel] = _receiver(channel, label, incident.severity, now, settings)
         if not route.go_on:
             break
@@ -82,13 +86,11 @@ def receivers(incident: Incident, now: float, settings: AlertSettings) -> list[R
 
 
 def _receiver(channel: str, label: str, severity: str, now: float, settings: AlertSettings) -> Receiver:
+    section = settings.channels[channel]
+    if isinstance(section, PagerDutySection) and severity not in section.severities:
+        return Receiver(channel, now, f"{label}, takes only {' and '.join(section.severities)}", withheld=True)
     until = quiet_until(severity, now, settings)
     return Receiver(channel, until or now, f"{label}{', held for quiet hours' if until else ''}")
-
-
-def _wanted(channel: str, severity: str, settings: AlertSettings) -> bool:
-    section = settings.channels[channel]
-    return not isinstance(section, PagerDutySection) or severity in section.severities
 
 
 def _not_through_itself(
@@ -135,7 +137,9 @@ def dry_run(incident: Incident, now: float, settings: AlertSettings, silences: I
     if not found:
         return ["nobody: no route with a channel matches"]
     lines = [
-        f"{r.channel}: {'now' if r.due_at <= now else f'{datetime.fromtimestamp(r.due_at, UTC):%a %H:%M} UTC'}"
+        f"{r.channel}: not sent ({r.reason})"
+        if r.withheld
+        else f"{r.channel}: {'now' if r.due_at <= now else f'{datetime.fromtimestamp(r.due_at, UTC):%a %H:%M} UTC'}"
         f" ({r.reason})" + (f"; if it fails {backup}" if (backup := settings.channels[r.channel].fallback) else "")
         for r in found
     ]

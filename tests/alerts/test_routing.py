@@ -48,7 +48,7 @@ def cycle(store: Store, now: float, config: AlertSettings, *findings: Finding) -
 
 def told(store: Store) -> list[tuple[str, str]]:
     rows = store.read().execute(
-        "SELECT transition, channel FROM notifications WHERE state NOT IN ('superseded') ORDER BY id"
+        "SELECT transition, channel FROM notifications WHERE state NOT IN ('superseded', 'withheld') ORDER BY id"
     )
     return [(row[0], row[1]) for row in rows]
 
@@ -77,7 +77,17 @@ def test_the_first_route_that_matches_decides(make: Make, changes: dict[str, Any
 
 def test_pagerduty_rings_for_pages_only_unless_told_otherwise(make: Make) -> None:
     config = settings(routes=[{"channels": ["pd", "mail"]}])
-    assert [r.channel for r in receivers(incident(make(severity="ticket")), 0.0, config)] == ["mail"]
+    ticket = incident(make(severity="ticket"))
+    assert [r.channel for r in receivers(ticket, 0.0, config) if not r.withheld] == ["mail"]
+    assert dry_run(ticket, 0.0, config)[0] == "pd: not sent (routes[0], takes only page)"
+
+
+def test_what_a_channel_is_not_sent_is_stored_with_its_reason(store: Store, make: Make) -> None:
+    cycle(store, make().ts, settings(routes=[{"channels": ["pd", "mail"]}]), make(severity="ticket"))
+    (open_one,) = history.listed(store.read(), "open")
+    found = {d["channel"]: (d["state"], d["reason"]) for d in history.deliveries(store.read(), open_one.id)}
+    assert found["pd"] == ("withheld", "new_incident; routes[0], takes only page")
+    assert found["mail"] == ("pending", "new_incident; routes[0]")
 
 
 def test_a_dry_run_says_who_gets_what_and_why(make: Make) -> None:
