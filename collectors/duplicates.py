@@ -1,5 +1,6 @@
 """Two instrumentations that tell of one call: side by side, or in traces that know nothing of each other."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
@@ -8,6 +9,8 @@ from driftbell.collectors.part import Part
 
 _ID_SLACK_S = 1.0
 _CONTAINED_SLACK_S = 0.05
+_DATE = re.compile(r"-(\d[\d-]{3,9}|latest)$")
+_STREAM_GAP_S = 30.0
 _MOST_ALIKE = 64
 """Calls under one key beyond which they are not compared: they are load or a replay, not duplicates."""
 
@@ -18,7 +21,8 @@ def joined(calls: Iterable[Logical]) -> list[Logical]:
     if len(ordered) < 2:
         return ordered
     ordered = _join(ordered, lambda call: sorted(call.ids()), _same_response)
-    return _join(ordered, _usage_key, _same_usage)
+    ordered = _join(ordered, _usage_key, _same_usage)
+    return _join(ordered, _place, _continues)
 
 
 def _order(call: Logical) -> tuple[float, float, tuple[str, str]]:
@@ -36,13 +40,22 @@ def _join(
     for alike in by_key.values():
         if not 1 < len(alike) <= _MOST_ALIKE:
             continue
-        innermost_first = sorted(alike, key=lambda call: (call.leaf.end - call.leaf.start, _order(call)))
-        for at, inner in enumerate(innermost_first):
-            for outer in innermost_first[at + 1 :]:
-                if id(inner) not in gone and id(outer) not in gone and same(inner, outer):
-                    inner.absorb(outer)
-                    gone.add(id(outer))
+        for inner, outer in _pairs(alike):
+            if id(inner) not in gone and id(outer) not in gone and same(inner, outer):
+                inner.absorb(outer)
+                gone.add(id(outer))
     return [call for call in calls if id(call) not in gone]
+
+
+def _pairs(calls: list[Logical]) -> list[tuple[Logical, Logical]]:
+    """Each pair with the shorter call first; those that differ least in length before others."""
+    shortest_first = sorted(calls, key=lambda call: (_length(call), _order(call)))
+    pairs = [(one, other) for at, one in enumerate(shortest_first) for other in shortest_first[at + 1 :]]
+    return sorted(pairs, key=lambda pair: (_length(pair[1]) - _length(pair[0]), _order(pair[0]), _order(pair[1])))
+
+
+def _length(call: Logical) -> float:
+    return call.leaf.end - call.leaf.start
 
 
 def _same_response(one: Logical, other: Logical) -> bool:
@@ -82,22 +95,58 @@ def _voices(call: Logical) -> set[tuple[str, str]]:
 
 def _usage_key(call: Logical) -> list[tuple[object, ...]]:
     facts = call.leaf.facts
-    if call.inner or not facts.get("input_tokens") or not facts.get("output_tokens"):
+    if call.inner:
         return []
-    return [(call.family, call.leaf.service, facts["input_tokens"], facts["output_tokens"])]
+    tokens = (facts.get("input_tokens"), facts.get("output_tokens"))
+    return [(call.family, call.leaf.service, call.leaf.failed, *tokens)]
 
 
 def _same_usage(one: Logical, other: Logical) -> bool:
-    """Without a common id: equal tokens in one process, one interval inside the other, different instrumentation."""
-    if {part.scope for part in one.parts()} & {part.scope for part in other.parts()}:
+    """Without a common id: one process, one interval inside the other, different instrumentation, the same model.
+
+    The key has seen to it that tokens, or the lack of them, and failure are equal.
+    """
+    if _scopes(one) & _scopes(other) or not _same_model(one, other):
         return False
     if one.ids() and other.ids() and not _different_makes(one.ids(), other.ids()):
         return False
-    models = {part.facts.get(name) for part in other.parts() for name in ("request_model", "response_model")}
-    mine = {part.facts.get(name) for part in one.parts() for name in ("request_model", "response_model")}
-    if not (models & mine) - {None}:
-        return False
     return _inside(one, other)
+
+
+def _scopes(call: Logical) -> set[str]:
+    return {part.scope for part in call.parts()}
+
+
+def _same_model(one: Logical, other: Logical) -> bool:
+    """Whether a model of one is a model of the other, or a dated version of it."""
+    return any(_undated(mine) == _undated(theirs) for mine in _models(one) for theirs in _models(other))
+
+
+def _undated(model: str) -> str:
+    return _DATE.sub("", model)
+
+
+def _models(call: Logical) -> set[str]:
+    named = {part.facts.get(name) for part in call.parts() for name in ("request_model", "response_model")}
+    return {str(model) for model in named if model is not None}
+
+
+def _place(call: Logical) -> list[tuple[str, str]]:
+    outermost = call.parts()[-1]
+    return [(outermost.trace_id, outermost.parent_id)] if outermost.parent_id and call.family == "llm" else []
+
+
+def _continues(one: Logical, other: Logical) -> bool:
+    """A view that ended before the stream began, and the client's span of that stream beside it.
+
+    The early view has neither usage nor id; the other one follows it under the same parent.
+    """
+    early, late = sorted((one, other), key=_order)
+    if early.leaf.counts_tokens or early.ids() or early.leaf.failed or early.own or late.own:
+        return False
+    gap = late.leaf.start - early.span()[1]
+    follows = -_CONTAINED_SLACK_S <= gap <= _STREAM_GAP_S
+    return follows and not _scopes(early) & _scopes(late) and _same_model(early, late)
 
 
 def _different_makes(one: set[str], other: set[str]) -> bool:

@@ -4,6 +4,7 @@ The rules speak of structure, of what encloses and what follows what, and not of
 """
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from driftbell.collectors.duplicates import joined
@@ -68,9 +69,10 @@ def _fold_one(part: Part, below: _Below) -> _Below:
         case "tool":
             for call in below.calls:
                 call.sealed = True
-    for call in below.calls:
+    calls = _retried(below.calls, _asks_again)
+    for call in calls:
         call.label(part)
-    return _Below(below.calls, below.requests if part.kind == "other" else [])
+    return _Below(calls, below.requests if part.kind == "other" else [])
 
 
 def _model(part: Part, below: _Below) -> _Below:
@@ -87,7 +89,7 @@ def _model(part: Part, below: _Below) -> _Below:
         return _Below(others)
     if not same and not part.own and _repeats(part, [call for call in others if call.family == family]):
         return _Below(others)
-    same = _retried(joined(same), True)
+    same = _retried(joined(same), _is_attempt)
     if same and _is_another(part, same):
         for call in same:
             call.label(part)
@@ -135,10 +137,12 @@ def _tokens(part: Part) -> int:
 def _step(part: Part, calls: list[Logical]) -> list[Logical]:
     """An agent or a chain lends its labels; only where nothing below it is a call does its own usage count."""
     mine = [call for call in calls if call.family == "llm"]
+    others = [call for call in calls if call.family != "llm"]
     if part.kind == "agent":
-        others = [call for call in calls if call.family != "llm"]
-        mine = _retried(joined(mine), False)
-        calls = [*mine, *others]
+        mine = _retried(joined(mine), _is_worth_another)
+    else:
+        mine = _retried(mine, _asks_again)
+    calls = [*mine, *others]
     if not mine and part.counts_tokens:
         calls = [*calls, Logical(part)]
     elif part.counts_tokens:
@@ -149,12 +153,14 @@ def _step(part: Part, calls: list[Logical]) -> list[Logical]:
     return calls
 
 
-def _retried(calls: list[Logical], whatever: bool) -> list[Logical]:
-    """Failed calls joined to the one that followed them: ``whatever`` the error, or only where a retry makes sense."""
+def _retried(calls: list[Logical], is_retry: Callable[[Logical, Logical], bool]) -> list[Logical]:
+    """Failed calls joined to the one that followed them, where that was a retry."""
+    if not any(call.leaf.failed for call in calls):
+        return calls
     kept: list[Logical] = []
     for call in sorted(calls, key=lambda one: (one.leaf.start, one.leaf.end, one.leaf.key)):
         before = kept[-1] if kept else None
-        if before is not None and before.leaf.failed and _follows(before, call, whatever):
+        if before is not None and before.leaf.failed and _follows(before, call) and is_retry(before, call):
             call.retry(before)
             kept[-1] = call
         else:
@@ -162,14 +168,25 @@ def _retried(calls: list[Logical], whatever: bool) -> list[Logical]:
     return kept
 
 
-def _follows(before: Logical, call: Logical, whatever: bool) -> bool:
-    gap = call.leaf.start - before.span()[1]
-    if not -_OVERLAP_S <= gap <= _RETRY_GAP_S:
-        return False
-    if whatever:
-        return True
+def _follows(before: Logical, call: Logical) -> bool:
+    return call.family == before.family and -_OVERLAP_S <= call.leaf.start - before.span()[1] <= _RETRY_GAP_S
+
+
+def _is_attempt(_before: Logical, _call: Logical) -> bool:
+    """Under a span that stands for one call, whatever follows a failure is another attempt."""
+    return True
+
+
+def _is_worth_another(before: Logical, call: Logical) -> bool:
+    """In an agent, a call of the same model after a failure that another try may mend."""
     same_model = call.leaf.facts.get("request_model") == before.leaf.facts.get("request_model")
     return same_model and "hopeless" not in before.leaf.facts
+
+
+def _asks_again(before: Logical, call: Logical) -> bool:
+    """Anywhere else, only if the very same question is asked."""
+    asked = before.leaf.facts.get("asked")
+    return asked is not None and asked == call.leaf.facts.get("asked") and _is_worth_another(before, call)
 
 
 def _fill_gap(total: Part, calls: list[Logical]) -> None:

@@ -55,10 +55,10 @@ def _call_keys(part: Part) -> tuple[str, ...]:
     response_id = part.facts.get("response_id")
     if response_id is not None:
         keys = _response_keys(str(response_id), str(part.facts.get("service_name") or ""))
-    if part.counts_tokens and (response_id is None or not part.parent_id):
+    if response_id is None or not part.parent_id:
         tokens = f"{part.service} {part.facts.get('input_tokens')} {part.facts.get('output_tokens')}"
         keys += (_window("u", tokens, part.end, _USAGE_WINDOW_S),)
-    elif response_id is None and not part.counts_tokens and not part.failed:
+    if response_id is None and not part.counts_tokens and not part.failed:
         ended = part.end - float(part.facts.get("duration_s", 0.0))
         keys += (_window("d", f"{part.service} {part.scope}", ended, _STREAM_WINDOW_S),)
     return keys

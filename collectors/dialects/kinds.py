@@ -42,11 +42,12 @@ def kind_of(span: Span, facts: dict[str, Fact], words: list[str]) -> tuple[Kind,
     if isinstance(operation_id, str) and "." in operation_id:
         return _dotted(operation_id)
     strong, weak = _stated(words)
+    shows_call = any(name in facts for name in ("input_tokens", "output_tokens", "response_id"))
     if strong is not None:
-        return strong, False
+        named = shows_call or "request_model" in facts or "response_model" in facts
+        return (strong if strong != "embedding" or named else "chain"), False
     operation = str(facts.get("operation") or "").lower()
     by_operation = OPERATIONS.get(operation)
-    shows_call = any(name in facts for name in ("input_tokens", "output_tokens", "response_id"))
     if weak is not None and (by_operation is None or (by_operation in ("llm", "embedding") and not shows_call)):
         return weak, False
     if by_operation is not None:

@@ -5,18 +5,18 @@ means "cannot be read as that".
 """
 
 import ast
+import hashlib
 import json
 import math
 import re
 from datetime import UTC, datetime
-
-from driftbell.collectors.span import AttributeValue
 
 Structure = dict[str, object] | list[object]
 
 MAX_STRUCTURE = 65_536
 """Characters of JSON, or a quarter of it of Python repr, beyond which a string is not parsed."""
 MAX_TEXT = 200
+_ENDS = 4096
 MAX_COUNT = 1 << 53
 _QUOTED = re.compile(r'^\s*"(.*)"\s*$', re.DOTALL)
 _NUMBER = re.compile(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$")
@@ -28,6 +28,21 @@ def text(value: object) -> str | None:
         return None
     found = _unquoted(value).strip()
     return found if found and len(found) <= MAX_TEXT and found not in ("null", "None") else None
+
+
+def model(value: object) -> str | None:
+    """A short text that names something."""
+    found = text(value)
+    return None if found is None or found.lower() in ("unknown", "default", "none") else found
+
+
+def digest(value: object) -> str | None:
+    """A short digest of both ends of a text or structure, to tell equal requests without keeping them."""
+    if not isinstance(value, (str, dict, list)) or not value:
+        return None
+    held = value if isinstance(value, str) else attribute_text(value)
+    ends = f"{len(held)} {held[:_ENDS]} {held[-_ENDS:]}"
+    return hashlib.blake2b(ends.encode("utf-8", "replace"), digest_size=8).hexdigest()
 
 
 def number(value: object) -> float | None:
@@ -116,7 +131,7 @@ def timestamp(value: object) -> float | None:
     return None
 
 
-def attribute_text(value: AttributeValue) -> str:
+def attribute_text(value: object) -> str:
     """A string to search in, at most `MAX_STRUCTURE` characters: strings as they are, structures as JSON."""
     if isinstance(value, str):
         return value[:MAX_STRUCTURE]

@@ -283,6 +283,39 @@ def test_without_any_id_equal_tokens_at_the_same_time_in_one_process_are_one_cal
     assert set(link_keys(framework)) & set(link_keys(client))
 
 
+def test_without_usage_one_view_inside_the_other_is_one_call() -> None:
+    framework = span("model", took=2.1, scope="framework", a={"run_type": "llm", "model": "gpt-4o"})
+    client = chat(None, 0.05, 2.0, model="gpt-4o-2024-08-06", tokens=None, id="chatcmpl-stream01")
+    assert len(calls(framework, client)) == 1
+    assert set(link_keys(framework)) & set(link_keys(client))
+    assert len(calls(framework, chat(None, 0.05, 2.0, model="gpt-4o-mini", tokens=None))) == 2
+
+
+def test_a_failure_that_two_instrumentations_tell_of_is_one_failure() -> None:
+    framework = span("model", took=2.1, scope="framework", a={"run_type": "llm", "model": "gpt-4o"}, error=("E", "429"))
+    client = chat(None, 0.05, 2.0, tokens=None, error=("RateLimitError", "429"))
+    assert [call.status for call in calls(framework, client)] == ["rate_limited"]
+
+
+def test_two_calls_at_once_are_paired_with_their_own_views() -> None:
+    views = []
+    for n in (0, 1):
+        a = {"run_type": "llm", "model": "gpt-4o", "user.id": f"u{n}"}
+        views.append(span("model", None, n * 0.01, 2.0 + n, scope="framework", a=a))
+        views.append(chat(None, n * 0.01 + 0.005, 1.99 + n, tokens=None, id=f"chatcmpl-pair000{n}"))
+    found = calls(*views)
+    assert len(found) == 2
+    assert len({call.user_id for call in found}) == 2
+
+
+def test_a_view_that_ended_before_its_stream_began_is_the_same_call() -> None:
+    step = span("synthesize", took=5)
+    framework = span(
+        "LLM.stream", step, 0.1, 0.2, scope="framework", a={"openinference.span.kind": "LLM", "model": "gpt-4o"}
+    )
+    assert tokens(calls(step, framework, chat(step, 1.0, 2.0))) == [(100, 10)]
+
+
 def test_equal_calls_at_the_same_time_are_not_one_call() -> None:
     assert len(calls(chat(), chat(), chat(None, 0.1, 0.5))) == 3
 
@@ -360,6 +393,20 @@ def test_a_failure_and_a_later_call_of_a_plain_program_are_two_calls() -> None:
     main = span("main", took=9)
     found = calls(main, chat(main, 0, 1, tokens=None, error=("RateLimitError", "429")), chat(main, 3, 1))
     assert [call.status for call in found] == ["rate_limited", "ok"]
+
+
+def test_the_same_question_after_a_failure_is_a_retry_wherever_it_is_asked() -> None:
+    chain = span("chain", took=9, a={"openinference.span.kind": "CHAIN"})
+    asked = {"gen_ai.input.messages": '[{"role": "user", "parts": []}]'}
+    failed = chat(chain, 0, 1, tokens=None, error=("RateLimitError", "429"), a=asked)
+    assert only(chain, failed, chat(chain, 3, 1, a=asked)).attempts == 2
+    other = chat(chain, 3, 1, a={"gen_ai.input.messages": "[]"})
+    assert len(calls(chain, failed, other)) == 2
+
+
+def test_an_embedding_that_names_no_model_and_counts_nothing_is_no_call() -> None:
+    a = {"openinference.span.kind": "EMBEDDING", "embedding.model_name": "unknown"}
+    assert calls(span("embed", a=a)) == ()
 
 
 def test_a_refused_request_of_an_agent_is_not_retried_by_the_next_one() -> None:
