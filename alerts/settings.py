@@ -4,12 +4,12 @@ Everything is validated as a whole: unknown keys, channels that no one defined, 
 Secrets are references (see `driftbell.alerts.secret`), so a settings object may be printed and logged.
 """
 
-from datetime import time
+from datetime import datetime, time
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from driftbell.alerts.duration import Seconds
 from driftbell.alerts.secret import SecretRef
@@ -36,6 +36,16 @@ def _check_url(text: str) -> str:
     return text
 
 
+def _read_clock(value: object) -> object:
+    """YAML reads an unquoted 22:00 as the number 1320 (base 60): those are the minutes of the day."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        if not 0 <= value < 24 * 60:
+            raise ValueError('write a time of day in quotes, for example "22:00"')
+        return time(value // 60, value % 60)
+    return value
+
+
+ClockTime = Annotated[time, BeforeValidator(_read_clock)]
 Zone = Annotated[str, AfterValidator(_check_zone)]
 Url = Annotated[str, AfterValidator(_check_url)]
 
@@ -184,8 +194,8 @@ class QuietHours(Section):
 
     severities: tuple[Severity, ...] = ("ticket", "info")
     days: tuple[Day, ...] = DAYS
-    start: time
-    end: time
+    start: ClockTime
+    end: ClockTime
     timezone: Zone | None = None
 
     @model_validator(mode="after")
@@ -218,8 +228,6 @@ class Maintenance(Section):
 
 
 def _epoch(value: object) -> object:
-    from datetime import datetime
-
     if isinstance(value, str):
         moment = datetime.fromisoformat(value)
     elif isinstance(value, datetime):

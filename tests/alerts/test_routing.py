@@ -1,11 +1,14 @@
 """Who is told, when, and why: routes, quiet hours, maintenance, silences, escalation, and what people do."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from driftbell.alerts import history
@@ -148,6 +151,13 @@ NIGHT = {"severities": ["ticket"], "start": "22:00", "end": "07:00", "timezone":
 def test_quiet_hours_hold_over_midnight_in_the_reader_s_zone(now: str, until: str | None) -> None:
     expected = ts(until) if until else None
     assert quiet_until("ticket", ts(now), settings(quiet_hours=[NIGHT])) == expected
+
+
+def test_times_of_day_are_read_with_and_without_quotes() -> None:
+    (hours,) = settings(quiet_hours=yaml.safe_load("[{start: 22:30, end: 06:15}]")).quiet_hours
+    assert (hours.start, hours.end) == (time(22, 30), time(6, 15))
+    with pytest.raises(ValidationError, match="in quotes"):
+        settings(quiet_hours=yaml.safe_load("[{start: 22:30:00, end: 06:15}]"))
 
 
 def test_quiet_hours_let_pages_through(make: Make) -> None:
@@ -301,3 +311,10 @@ def test_no_route_is_a_stored_reason(store: Store, make: Make) -> None:
     cycle(store, make().ts, settings(routes=[]), make())
     (open_one,) = history.listed(store.read(), "open")
     assert ("not_told", "no_route") in [(e["kind"], e["reason"]) for e in history.events(store.read(), open_one.id)]
+
+
+def test_the_example_in_the_documentation_is_valid() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "oncall.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    config = AlertSettings.model_validate(yaml.safe_load(example)["alerts"])
+    assert {c.kind for c in config.channels.values()} == {"pagerduty", "slack", "email", "alertmanager"}
