@@ -10,7 +10,6 @@ from typing import Any, Final, Literal
 
 from driftbell.monitor import attributes as names
 from driftbell.monitor import guard
-from driftbell.monitor.fingerprint import language, refuses, sketch
 from driftbell.monitor.privacy import Privacy
 from driftbell.monitor.reading import field
 
@@ -98,6 +97,8 @@ class Content:
         """Put on the span what may be said of the texts, and the redacted texts if they may be captured."""
         answer = "".join(self._answer)
         if answer and self._fingerprint:
+            from driftbell.monitor.fingerprint import language, refuses, sketch  # compiles patterns
+
             attributes[names.OUTPUT_LENGTH] = len(answer)
             if (tongue := language(answer)) is not None:
                 attributes[names.OUTPUT_LANGUAGE] = tongue

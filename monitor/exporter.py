@@ -1,16 +1,15 @@
 """Sending one OTLP request over HTTP, with a bounded wait for everything but name resolution."""
 
-import gzip
-import http.client
 import os
-import ssl
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import unquote, urlsplit
 
 from driftbell.monitor.guard import SettingError
+
+if TYPE_CHECKING:
+    import http.client
 
 RETRYABLE: Final = frozenset({429, 502, 503, 504})
 _MAX_ANSWER: Final = 64 * 1024
@@ -57,7 +56,10 @@ class Sender(Protocol):
 
 
 class HttpSender:
-    """Keeps one connection to the target. Used by one thread at a time."""
+    """Keeps one connection to the target. Used by one thread at a time.
+
+    The HTTP and TLS modules are imported by the first request, in the exporting thread: they cost as much as the SDK.
+    """
 
     def __init__(self, target: Target) -> None:
         parts = urlsplit(target.url)
@@ -70,8 +72,12 @@ class HttpSender:
 
     def send(self, body: bytes, timeout: float) -> Answer:
         """Post ``body``; a stale kept connection is replaced once. Never raises for network or protocol errors."""
+        import http.client
+
         headers = {"Content-Type": "application/x-protobuf", "User-Agent": "driftbell", **self._target.headers}
         if self._target.compress:
+            import gzip
+
             body = gzip.compress(body, compresslevel=1)
             headers["Content-Encoding"] = "gzip"
         kept = self._connection is not None
@@ -103,7 +109,10 @@ class HttpSender:
         retry = response.status in RETRYABLE
         return Answer(False, retry, _seconds(response.getheader("Retry-After")), reason=f"HTTP {response.status}")
 
-    def _connect(self) -> http.client.HTTPConnection:
+    def _connect(self) -> "http.client.HTTPConnection":
+        import http.client
+        import urllib.request
+
         host, port = self._parts.hostname or "", self._parts.port
         secure = self._parts.scheme == "https"
         proxy = None
@@ -116,6 +125,8 @@ class HttpSender:
             near = (host, port or (443 if secure else 80))
         connection: http.client.HTTPConnection
         if secure:
+            import ssl
+
             context = ssl.create_default_context(cafile=self._target.ca_file)
             if self._target.client_cert:
                 context.load_cert_chain(self._target.client_cert, self._target.client_key)

@@ -1,12 +1,10 @@
 """What may leave the process: hashed ids always; content and fingerprints only where the application allowed it."""
 
-import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from driftbell.monitor.guard import SettingError
-from driftbell.monitor.redact import redacted
 
 _KEY_BYTES = 64
 
@@ -32,6 +30,8 @@ class Privacy:
         BLAKE2b with a key (RFC 7693): without the key an id cannot be found by hashing candidates. Raises `TypeError`
         for anything but text and whole numbers, whose text form could be anything.
         """
+        import hashlib  # not needed by applications that name no users
+
         if not isinstance(raw, (str, int)):
             raise TypeError("an id must be a text or a whole number")
         text = str.__str__(raw) if isinstance(raw, str) else int.__repr__(raw)
@@ -40,6 +40,8 @@ class Privacy:
 
     def redacted(self, text: str) -> str:
         """``text`` without personal data and secrets."""
+        from driftbell.monitor.redact import redacted  # its patterns are compiled only when captured
+
         return redacted(text, self.redact)
 
 

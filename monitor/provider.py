@@ -5,11 +5,9 @@ import os
 import random
 import re
 import threading
-import uuid
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +21,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanKind, TraceState
 
 from driftbell.monitor import attributes as names
-from driftbell.monitor import guard, pricing
+from driftbell.monitor import guard
 from driftbell.monitor.exporter import HttpSender, Sender, Target, target_from_environment
 from driftbell.monitor.pipeline import Limits, Pipeline
 from driftbell.monitor.privacy import Privacy, patterns
@@ -147,6 +145,7 @@ class Settings:
 _lock = threading.Lock()
 _active: Recorder | None = None
 _never_configured = True
+_drops_counted = False
 
 
 def recorder() -> Recorder | None:
@@ -269,11 +268,14 @@ def _stop(before: Recorder | None, timeout: float | None) -> None:
 
 
 def _build(settings: Settings) -> Recorder:
+    global _drops_counted
+    if not _drops_counted:
+        _drops_counted = True
+        _count_drops()
     scope = InstrumentationScope(names.SCOPE, _version())
     if settings.tracer_provider is not None:
         return _beside(settings.tracer_provider, scope, settings)
     limits = SpanLimits()
-    prices = pricing.load(settings.prices)
     reads = settings.privacy.reads_content
     pipeline = Pipeline(
         _sender(settings.target),
@@ -283,9 +285,18 @@ def _build(settings: Settings) -> Recorder:
         settings.privacy,
         limits.max_span_attributes or 128,
         limits.max_span_attribute_length or 16384,
-        None if prices is None else partial(pricing.priced, prices),
+        _pricing(settings.prices),
     )
     return Recorder(pipeline, settings, settings.privacy, _sampler(settings.sampler), None, pipeline, reads)
+
+
+def _pricing(given: object) -> Later | None:
+    if given is None:
+        return None
+    from driftbell.monitor import pricing  # most applications leave prices to the service
+
+    prices = pricing.load(given)
+    return None if prices is None else partial(pricing.priced, prices)
 
 
 def _sender(target: Target) -> Sender:
@@ -301,9 +312,7 @@ def _beside(provider: object, scope: InstrumentationScope, settings: Settings) -
     processor, resource = getattr(tracer, "span_processor", None), getattr(tracer, "resource", None)
     if processor is None or not isinstance(resource, Resource):
         raise guard.SettingError("tracer_provider must be an opentelemetry.sdk.trace.TracerProvider")
-    prices = pricing.load(settings.prices)
-    complete = None if prices is None else partial(pricing.priced, prices)
-    sink = ProviderSink(processor, resource, scope, settings.privacy, complete)
+    sink = ProviderSink(processor, resource, scope, settings.privacy, _pricing(settings.prices))
     sampler = settings.sampler or getattr(tracer, "sampler", None)
     recorder = Recorder(sink, settings, settings.privacy, _plain_sampler(sampler), processor)
     recorder.reads_content = settings.privacy.reads_content
@@ -350,6 +359,8 @@ def _of_this_process(inherited: Resource, own: Mapping[str, Any]) -> Resource:
     given = os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
     if _INSTANCE not in inherited.attributes or _INSTANCE in given or _INSTANCE in own:
         return inherited
+    import uuid
+
     return inherited.merge(Resource({_INSTANCE: str(uuid.UUID(int=_ids.getrandbits(128), version=4))}))
 
 
@@ -357,6 +368,8 @@ _INSTANCE = "service.instance.id"
 
 
 def _version() -> str:
+    from importlib import metadata
+
     try:
         return metadata.version("driftbell")
     except metadata.PackageNotFoundError:
@@ -373,9 +386,11 @@ def _observe_drops(_options: metrics.CallbackOptions) -> list[metrics.Observatio
     return [metrics.Observation(count, {"reason": reason}) for reason, count in dropped().items()]
 
 
-metrics.get_meter(names.SCOPE).create_observable_counter(
-    names.DROPPED_SPANS, [_observe_drops], unit="{span}", description="Spans lost by the application side"
-)
+def _count_drops() -> None:
+    """Show the losses to the application's metrics, if it has any. The API hands it on to a provider set later."""
+    metrics.get_meter(names.SCOPE).create_observable_counter(
+        names.DROPPED_SPANS, [_observe_drops], unit="{span}", description="Spans lost by the application side"
+    )
 
 
 def _after_fork() -> None:
