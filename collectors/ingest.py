@@ -221,8 +221,8 @@ def _write_chunks(db: sqlite3.Connection, connection: Connection, now: float) ->
         )
         chunk = cursor.lastrowid or 0
         parts.extend((trace, chunk) for trace in traces)
-    db.executemany("INSERT OR IGNORE INTO parts VALUES (?, ?)", parts)
-    db.executemany("INSERT OR IGNORE INTO links VALUES (?, ?)", connection.links)
+    db.executemany("INSERT OR IGNORE INTO parts VALUES (?, ?)", sorted(parts))
+    db.executemany("INSERT OR IGNORE INTO links VALUES (?, ?)", sorted(connection.links))
 
 
 def _portions(new: dict[int, list[Reading]]) -> Iterator[list[int]]:

@@ -48,12 +48,13 @@ def combine(readings: Iterable[Reading], prices: PriceTable) -> Interpreted:
     logical = joined(attach(completions, logical))
     assign_sources(logical, tree)
     composed = [(one, price(compose(one, tree), prices)) for one in logical]
-    composed.sort(key=lambda pair: (pair[1].ts, pair[1].trace_id, pair[1].span_id))
+    if len(composed) > 1:
+        composed.sort(key=lambda pair: (pair[1].ts, pair[1].trace_id, pair[1].span_id))
     told = [judgement for reading in unique for judgement in reading.judgements]
-    joiner = Joiner(composed if told else (), tree)
+    joiner = Joiner(composed, tree) if told else None
     return Interpreted(
-        tuple(call for _, call in composed),
-        tuple(joiner.join(judgement) for judgement in told),
+        tuple([call for _, call in composed]),
+        () if joiner is None else tuple(joiner.join(judgement) for judgement in told),
         tuple(task for reading in unique for task in reading.manual_tasks),
         tuple(marker for reading in unique for marker in reading.markers),
     )
