@@ -58,7 +58,14 @@ def post(
     """
     try:
         with requests.post(
-            url, data=data, json=json, headers=headers, auth=auth, timeout=timeout, allow_redirects=False, stream=True
+            url,
+            data=data,
+            json=json,
+            headers=headers,
+            auth=auth or _no_netrc,
+            timeout=timeout,
+            allow_redirects=False,
+            stream=True,
         ) as answer:
             body = answer.raw.read(MAX_RESPONSE, decode_content=True) or b""
             if 200 <= answer.status_code < 300:
@@ -70,6 +77,11 @@ def post(
         raise DeliveryError("bad_address", permanent=True) from None
     except (requests.RequestException, OSError):
         raise DeliveryError("unreachable") from None
+
+
+def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Authentication that adds nothing; without one requests would put a password of ``~/.netrc`` over our token."""
+    return request
 
 
 def refusal(status: int, wait: float | None = None) -> DeliveryError:

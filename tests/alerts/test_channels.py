@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -385,3 +386,11 @@ def test_a_test_says_why_a_channel_refuses(http_server: Start, t0: float, monkey
     with pytest.raises(DeliveryError, match="auth_error"):
         send_test(channels, "it", t0)
     assert len(check_message("it", channels.settings, t0).title) <= 100
+
+
+def test_a_netrc_file_does_not_replace_our_token(
+    slack: tuple[Channel, SlackServer], say: Say, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login someone password other\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert slack[0].send(say(), {})["ts"]

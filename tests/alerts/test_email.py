@@ -5,6 +5,7 @@ import email.policy
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import tempfile
 import time
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
 
 from driftbell.alerts.channels.delivery import DeliveryError
 from driftbell.alerts.channels.email import EmailChannel
@@ -160,6 +162,78 @@ def test_no_server_is_worth_another_try(say: Callable[..., Message]) -> None:
     with pytest.raises(DeliveryError) as caught:
         channel(9).send(say(), {})
     assert (caught.value.reason, caught.value.permanent) == ("unreachable", False)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate for 127.0.0.1 with its key in one file."""
+    openssl = shutil.which("openssl")
+    if not openssl:
+        pytest.skip("openssl is not installed (apt-get install openssl)")
+    pem = tmp_path / "server.pem"
+    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=bell.test",
+               "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(tmp_path / "key.pem"),
+               "-out", str(pem)]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True, timeout=30)
+    pem.write_text(pem.read_text() + (tmp_path / "key.pem").read_text())
+    return pem
+
+
+@pytest.fixture
+def guarded(certificate: Path, free_port: Callable[[], int]) -> Iterator[tuple[list[bytes], int]]:
+    """A server that wants STARTTLS and a login; the passwords that it was shown, and its port."""
+    shown: list[bytes] = []
+
+    def check(server: Any, session: Any, envelope: Any, mechanism: str, login: Any) -> AuthResult:
+        shown.append(login.password)
+        return AuthResult(success=login.password == b"right", handled=False)
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    controller = Controller(
+        Inbox(), hostname="127.0.0.1", port=free_port(), tls_context=context, require_starttls=True,
+        authenticator=check, auth_required=True,
+    )  # fmt: skip
+    controller.start()
+    try:
+        yield shown, controller.port
+    finally:
+        controller.stop()
+
+
+def secured(port: int) -> EmailChannel:
+    section = {"kind": "email", "host": "127.0.0.1", "port": port, "user": "bell", "password": "env:SMTP_PW",
+               "sender": "bell@example.org", "to": ["oncall@example.org"], "timeout": 5}  # fmt: skip
+    made = AlertSettings.model_validate({"channels": {"mail": section}}).channels["mail"]
+    assert isinstance(made, EmailSection)
+    return EmailChannel("mail", made, "UTC", Linker(Links()))
+
+
+def test_it_logs_in_after_starttls(
+    guarded: tuple[list[bytes], int], say: Callable[..., Message], certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    monkeypatch.setenv("SMTP_PW", "right")
+    assert secured(guarded[1]).send(say(), {})["root"]
+
+
+def test_a_wrong_password_is_told_at_once(
+    guarded: tuple[list[bytes], int], say: Callable[..., Message], certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    monkeypatch.setenv("SMTP_PW", "wrong")
+    with pytest.raises(DeliveryError) as caught:
+        secured(guarded[1]).send(say(), {})
+    assert (caught.value.reason, caught.value.permanent) == ("auth_error", True)
+
+
+def test_a_server_that_cannot_prove_itself_is_shown_no_password(
+    guarded: tuple[list[bytes], int], say: Callable[..., Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMTP_PW", "right")
+    with pytest.raises(DeliveryError, match="tls_failed"):
+        secured(guarded[1]).send(say(), {})
+    assert guarded[0] == []
 
 
 MASTER = """127.0.0.1:{port} inet n - n - - smtpd

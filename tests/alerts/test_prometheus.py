@@ -19,6 +19,7 @@ import pytest
 from driftbell.alerts.channels.build import build_channels
 from driftbell.alerts.incident import apply
 from driftbell.alerts.outbox import Channels, deliver_due
+from driftbell.alerts.proof import send_test
 from driftbell.alerts.repost import repost
 from driftbell.alerts.settings import AlertSettings
 from driftbell.collectors.store import Store
@@ -190,6 +191,14 @@ def test_a_sender_that_stops_does_not_make_alertmanager_say_resolved(
             assert len(alertmanager.active()) == 1
             time.sleep(0.2)
     assert alertmanager.notified() == [("/pager", "firing")]
+
+
+def test_a_test_message_reaches_alertmanager_and_leaves_nothing_open(
+    alertmanager: Alertmanager, channels: Channels
+) -> None:
+    with alertmanager.run():
+        send_test(channels, "am", time.time())
+        assert alertmanager.active() == []
 
 
 def test_the_shipped_rules_are_what_promtool_accepts() -> None:
