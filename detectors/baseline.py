@@ -47,7 +47,7 @@ class Distribution:
             self.known = {i: n * DECAY for i, n in self.known.items() if n * DECAY > 0.02}
             for index, n in self.held.items():
                 self.known[index] = self.known.get(index, 0.0) + n
-            self._prepare()
+            self.prepare()
         self.held = {i: float(n) for i, n in self.today.items()} if trusted else {}
         self.today = {}
 
@@ -57,9 +57,10 @@ class Distribution:
         for index, n in self.today.items():
             self.known[index] = self.known.get(index, 0.0) + n
         self.held, self.today = {}, {}
-        self._prepare()
+        self.prepare()
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
+        """Make the score table from the known counts."""
         self._edges = sorted(self.known)
         self.size = sum(self.known.values())
         self._below, self._scores = [], {}
@@ -101,8 +102,7 @@ class Distribution:
 
     def mean(self) -> float:
         """Mean of the reference, from the middles of its buckets."""
-        total = sum(n * 2.0 ** ((i + 0.5) / 8) for i, n in self.known.items() if i > -1000)
-        return total / self.size
+        return math.fsum(n * math.exp2((i + 0.5) / 8) for i, n in self.known.items() if i > -1000) / self.size
 
 
 def _mean_normal(low: float, high: float) -> float:

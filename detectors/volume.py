@@ -1,9 +1,9 @@
 """How much traffic is normal, and three things that are not: one user's loop, a flood, and silence.
 
 Counts of calls are seasonal and bursty, so nothing here alarms on a level alone: weekday cycle, holiday, growth and a
-quiet night are normal. A loop is one user who outruns every heavy user seen before; a flood is an hour beyond three times
-the busiest hour of two weeks; silence is a gap more than five times as long, counted in the calls it should have held,
-as any gap of two weeks. A surge that begins on the hour at night looks like a scheduled job and is not reported
+quiet night are normal. A loop is one user who outruns every heavy user seen before; a flood is an hour beyond three
+times the busiest hour of two weeks; silence is a gap more than five times as long as any of two weeks, counted in the
+calls that it should have held. A surge that begins on the hour at night looks like a scheduled job and is not reported
 until it has lasted ``BATCH`` seconds.
 """
 

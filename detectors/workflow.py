@@ -1,4 +1,4 @@
-"""The detector of one workflow: points of one bin in, alarms out. State is plain numbers."""
+"""The detector of one workflow: points of one bin in, watches that crossed or came back out."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -8,431 +8,280 @@ import numpy as np
 
 from driftbell.collectors.point import Point
 from driftbell.detectors import bypass, cost, instrument, quality, reliability, retrieval
-from driftbell.detectors.baseline import Distribution, Residuals, Share
-from driftbell.detectors.sequential import BLOCK, LAMBDAS, EDetectors
+from driftbell.detectors.episode import Episode
+from driftbell.detectors.group import WHOLE, Group, GroupKey
+from driftbell.detectors.sequential import BLOCK, LAMBDAS, EDetectors, Floats
 from driftbell.detectors.series import Series
+from driftbell.detectors.settings import DetectorSettings
+from driftbell.detectors.volume import Volume, VolumeAlarm
+from driftbell.detectors.watch import Alarm, Watch
 
 BIN = 300
 """Seconds of event time that one step takes in."""
 DAY = 86400
-CATALOGUE = (
-    *instrument.SERIES, *reliability.SERIES, *cost.SERIES, *quality.SERIES, *retrieval.SERIES, *bypass.SERIES,
-)  # fmt: skip
+CATALOGUE: tuple[Series, ...] = (
+    *instrument.SERIES,
+    *reliability.SERIES,
+    *cost.SERIES,
+    *quality.SERIES,
+    *retrieval.SERIES,
+    *bypass.SERIES,
+)
 FADE = 0.98
 """Per bin: the rest of a workflow is remembered for about four hours when a segment is compared with it."""
 AT_REST = 1.5
 """Log evidence below which a series counts as undisturbed."""
-
-GroupKey = tuple[str, str]
-WHOLE: GroupKey = ("workflow", "")
-
-
-@dataclass(slots=True)
-class Tuning:
-    """What the engine may be told; the defaults are the result of the benchmarks in docs/benchmarks.md."""
-
-    wiggle: float = 1.0
-    worth: float = 0.5
-    learn_days: float = 5.0
-    learn_calls: int = 200
-    false_pages_per_month: float = 1.0
-    settle: float = 72 * 3600.0
-    max_segments: int = 40
-    ease: float = 0.0
+SUSPECT = 0.4
+"""Part of the threshold from which a series is under suspicion and teaches its baseline nothing."""
+LEAST_BLOCKS = 6
 
 
 @dataclass(slots=True)
-class Tally:
-    """Sums of one bin for one measure of one group."""
+class Step:
+    """What one bin brought: indices of watches that crossed their threshold, came back, or settled as normal."""
 
-    count: float = 0.0
-    total: float = 0.0
-    hits: float = 0.0
+    fired: list[int] = field(default_factory=list)
+    cleared: list[tuple[int, Alarm]] = field(default_factory=list)
+    volume: VolumeAlarm | None = None
+    volume_over: VolumeAlarm | None = None
 
-
-@dataclass(slots=True)
-class Group:
-    """A workflow, a segment or a risk tier: its references and the tallies of the running bin."""
-
-    key: GroupKey
-    since: float
-    shares: dict[str, Share] = field(default_factory=dict)
-    distributions: dict[str, Distribution] = field(default_factory=dict)
-    tally: dict[str, Tally] = field(default_factory=dict)
-    calls: int = 0
-
-    def take(self, point: Point) -> None:
-        """Add a point of the running bin."""
-        self.calls += point.calls
-        for name, (hits, trials) in point.rates.items():
-            self._rate(name, hits, trials)
-        if point.manual or point.calls:
-            self._rate("manual", point.manual, point.manual + point.calls)
-        for name, quantity in point.quantities.items():
-            distribution = self.distributions.get(name)
-            if distribution is None:
-                distribution = self.distributions[name] = Distribution()
-            tally = self.tally.get(name)
-            if tally is None:
-                tally = self.tally[name] = Tally()
-            ready = distribution.size > 0
-            for index, n in quantity.buckets.items():
-                distribution.observe(index, n)
-                if ready:
-                    tally.count += n
-                    tally.total += n * distribution.score(index)
-                    if index >= distribution.tail_from:
-                        tally.hits += n
-
-    def _rate(self, name: str, hits: int, trials: int) -> None:
-        share = self.shares.get(name)
-        if share is None:
-            share = self.shares[name] = Share()
-        share.observe(hits, trials)
-        tally = self.tally.get(name)
-        if tally is None:
-            tally = self.tally[name] = Tally()
-        tally.count += trials
-        tally.hits += hits
-
-
-@dataclass(slots=True)
-class Alarm:
-    """A series that is beyond its threshold, from the step at which it crossed it until it is back."""
-
-    since: float
-    started_at: float
-    shift: float
-    recovery: float = 0.0
-    worst: float = 0.0
-
-
-@dataclass(slots=True)
-class Watch:
-    """One statistic of one group: where it stands in the arrays, its residuals and its running estimate."""
-
-    group: GroupKey
-    series: Series
-    contrast: bool
-    residuals: Residuals = field(default_factory=Residuals)
-    block: tuple[float, float] = (0.0, 0.0)
-    rest: tuple[float, float] = (0.0, 0.0)
-    rested_at: float = 0.0
-    since_rest: tuple[float, float] = (0.0, 0.0)
-    suspect: bool = False
-    offset: float = 0.0
-    wiggle: float = 0.0
-    delta: float = 0.0
-    ready: bool = False
-    alarm: Alarm | None = None
-    shifts: list[float] = field(default_factory=list)
+    @property
+    def happened(self) -> bool:
+        """Whether there is anything to report."""
+        return bool(self.fired or self.cleared or self.volume or self.volume_over)
 
 
 class WorkflowDetector:
-    """Steps through the bins of one workflow in event time."""
+    """Steps through the bins of one workflow in event time. Its state is plain numbers (see `detectors.state`)."""
 
-    def __init__(self, workflow: str, tuning: Tuning) -> None:
+    def __init__(self, workflow: str, settings: DetectorSettings) -> None:
         self.workflow = workflow
-        self.tuning = tuning
+        self.settings = settings
         self.groups: dict[GroupKey, Group] = {}
         self.watches: list[Watch] = []
         self.index: dict[tuple[GroupKey, str, bool], int] = {}
         self.tests = EDetectors()
-        self.block_start = -1
+        self.volume = Volume()
+        self.episodes: list[Episode] = []
+        self.block = -1
         self.day = -1
-        self.first = 0.0
-        self.log: list[tuple[float, str, str, float, float]] = []
 
-    # -- one bin -------------------------------------------------------------------------------------------------
-
-    def step(self, start: int, points: Iterable[Point]) -> list[int]:
-        """Take in the points of ``[start, start + BIN)``; return the indices of the watches that crossed now."""
-        if self.day < 0:
-            self.first = float(start)
-        day, block = start // DAY, start // BLOCK
-        if block != self.block_start:
-            self._turn_block(day, start)
-        self._collect(start, points)
-        fired = self._test(start)
-        for group in self.groups.values():
-            group.tally.clear()
-            group.calls = 0
-        return fired
-
-    def _collect(self, start: int, points: Iterable[Point]) -> None:
+    def step(self, start: int, points: Iterable[Point]) -> Step:
+        """Take in the points of ``[start, start + BIN)``; bins must come in order, without gaps."""
+        if start // BLOCK != self.block:
+            self._turn_block(start)
+        calls, users = 0, dict[str, int]()
         for point in points:
+            calls += point.calls
+            for user, n in point.users.items():
+                users[user] = users.get(user, 0) + n
             for key in self._keys(point):
                 group = self.groups.get(key)
                 if group is None:
                     group = self.groups[key] = Group(key, float(start))
                 group.take(point)
+        done = self._test(start)
+        before = self.volume.alarm
+        done.volume = self.volume.step(start, calls, users)
+        if before is not None and self.volume.alarm is not before:
+            done.volume_over = before
+        for group in self.groups.values():
+            group.tally.clear()
+        return done
 
     def _keys(self, point: Point) -> Iterator[GroupKey]:
         yield WHOLE
-        if point.key.segment is not None:
-            yield ("segment", point.key.segment)
-        if point.key.risk_tier is not None:
-            yield ("risk_tier", point.key.risk_tier)
+        for dimension, value in (("segment", point.key.segment), ("risk_tier", point.key.risk_tier)):
+            if value is None:
+                continue
+            key = (dimension, value)
+            if key in self.groups or len(self.groups) < self.settings.max_segments:
+                yield key
 
-    # -- blocks and days -----------------------------------------------------------------------------------------
-
-    def _turn_block(self, day: int, start: int) -> None:
-        ended = self.block_start * BLOCK
-        slot = slot_of(ended)
-        if self.block_start >= 0:
+    def _turn_block(self, start: int) -> None:
+        """End a block of six hours: keep its residuals, learn at midnight, set the tests for the next block."""
+        day = start // DAY
+        if self.block >= 0:
+            slot = slot_of(self.block * BLOCK)
             for watch in self.watches:
                 n, residual = watch.block
                 if n >= 1.0 and not watch.suspect and watch.alarm is None:
                     watch.residuals.add(slot, n, residual / n)
                 watch.block = (0.0, 0.0)
-        if day != self.day:
-            self._turn_day()
+        turned = day != self.day
+        if turned:
+            distrusted: dict[GroupKey, set[str]] = {}
+            for watch in self.watches:
+                if watch.alarm is not None or watch.suspect:
+                    distrusted.setdefault(watch.group, set()).add(watch.series.measure)
+            for key, group in self.groups.items():
+                group.turn_day(distrusted.get(key, set()))
             self.day = day
-        self.block_start = start // BLOCK
+        self.block = start // BLOCK
         self.tests.new_block()
-        if self.day >= 0:
-            self._discover()
-            evidence = self.tests.evidence()
-            for i, watch in enumerate(self.watches):
-                watch.suspect = bool(evidence[i] > 0.4 * self.threshold(watch))
-                self._prepare(i, watch, slot_of(start), start)
-
-    def _turn_day(self) -> None:
-        distrusted: set[tuple[GroupKey, str]] = set()
-        for watch in self.watches:
-            if watch.alarm is not None or watch.suspect:
-                distrusted.add((watch.group, watch.series.measure))
-        for key, group in self.groups.items():
-            for name, share in group.shares.items():
-                share.turn_day((key, name) not in distrusted)
-            for name, distribution in group.distributions.items():
-                distribution.turn_day((key, name.partition("|")[0]) not in distrusted)
+        self._discover()
+        evidence = self.tests.evidence()
+        limit = self.threshold()
+        for i, watch in enumerate(self.watches):
+            watch.suspect = bool(evidence[i] > SUSPECT * limit)
+            self._prepare(i, watch, start, turned)
 
     def _discover(self) -> None:
-        fresh: list[Watch] = []
+        """Begin to watch every series that has shown itself."""
         tiers = sum(key[0] == "risk_tier" for key in self.groups)
+        fresh: list[Watch] = []
         for key, group in self.groups.items():
             if key[0] == "risk_tier" and tiers == 1:
                 continue
-            catalogue: list[Series] = list(CATALOGUE)
-            catalogue += [quality.evaluation(n) for n in group.distributions if n.startswith("eval.")]
-            for series in catalogue:
-                known = group.shares if series.kind == "rate" else group.distributions
-                if series.strata:
-                    present = any(n.startswith(series.measure + "|") for n in known)
+            for series in (*CATALOGUE, *(quality.evaluation(n) for n in group.distributions if n[:5] == "eval.")):
+                if series.kind == "rate":
+                    present = series.measure in group.shares
                 else:
-                    present = series.measure in known
-                if not present:
-                    continue
-                variants = [False]
-                if series.contrast and key[0] == "segment" and series.kind == "quantity":
-                    variants.append(True)
-                for contrast in variants:
-                    name = (key, series.name, contrast)
-                    if name not in self.index:
-                        self.index[name] = len(self.watches) + len(fresh)
-                        fresh.append(Watch(key, series, contrast))
+                    present = (
+                        bool(group.strata(series.measure)) if series.strata else series.measure in group.distributions
+                    )
+                contrasts = (False, True) if series.contrast and key[0] == "segment" else (False,)
+                for contrast in contrasts if present else ():
+                    watch = Watch(key, series, contrast)
+                    if watch.name in self.index:
+                        continue
+                    self.index[watch.name] = i = len(self.watches) + len(fresh)
+                    group.index.setdefault(series.measure, []).append(i)
+                    fresh.append(watch)
         if fresh:
             self.tests.grow(len(fresh))
             self.watches.extend(fresh)
 
-    def _prepare(self, i: int, watch: Watch, slot: int, start: int) -> None:
+    def _prepare(self, i: int, watch: Watch, start: int, turned: bool) -> None:
         """Set the coefficients of one series for the coming block."""
-        group, series, tuning = self.groups[watch.group], watch.series, self.tuning
-        t = self.tests
+        group, series, tests = self.groups[watch.group], watch.series, self.tests
         watch.ready = False
-        t.slope[i] = t.toll[i] = 0.0
-        if start - group.since < tuning.learn_days * DAY or len(watch.residuals.blocks) < 6:
+        tests.slope[i] = tests.toll[i] = 0.0
+        if start - group.since < self.settings.learn_days * DAY or len(watch.residuals.blocks) < LEAST_BLOCKS:
             return
-        if series.kind != "quantity":
-            level, _ = self._level(group, series)
-            watch.residuals.scale = min(2.0 * math.sqrt(level / (1 - level)), 1.0)
-        wiggle = watch.residuals.wiggle()
-        offset = watch.residuals.offsets(wiggle).get(slot, 0.0)
-        watch.wiggle, watch.offset = wiggle, offset
-        t.wiggle2[i] = wiggle * wiggle
+        level, size = watch.known(group)
+        if size < self.settings.learn_calls * (0.5 if series.kind == "quantity" else 1.0):
+            return
+        if turned or not watch.wiggle:
+            if series.kind != "quantity":
+                watch.residuals.scale = min(2.0 * math.sqrt(level / (1 - level)), 1.0)
+            watch.wiggle = watch.residuals.wiggle()
+            watch.offsets = watch.residuals.offsets(watch.wiggle)
+        watch.offset = watch.offsets.get(slot_of(start), 0.0)
+        tests.wiggle2[i] = watch.wiggle * watch.wiggle
+        doubt = self.settings.wiggle * watch.wiggle + 1.0 / math.sqrt(size)
+        worth = self.settings.worth.get(series.metric, series.worth)
         if series.kind == "quantity":
-            distributions = self._strata(group, series)
-            size = sum(d.size for d in distributions)
-            if size < tuning.learn_calls * 0.5:
-                return
-            big = max(distributions, key=lambda d: d.size)
-            worth = abs(big.shift_score(series.worth))
-            delta = tuning.worth * worth + tuning.wiggle * wiggle + 1.0 / math.sqrt(size)
-            for k, lam in enumerate(LAMBDAS):
-                t.slope[i, k] = series.direction * lam
-                t.toll[i, k] = lam * lam / 2 + lam * (series.direction * offset + delta)
+            biggest = max(watch.distributions(group), key=lambda d: d.size)
+            delta = self.settings.tolerance * abs(biggest.shift_score(worth)) + doubt
+            for k, rate in enumerate(LAMBDAS):
+                tests.slope[i, k] = series.direction * rate
+                tests.toll[i, k] = rate * rate / 2 + rate * (series.direction * watch.offset + delta)
         else:
-            level, size = self._level(group, series)
-            if size < tuning.learn_calls:
-                return
             spread = math.sqrt(level * (1 - level))
-            worth = series.worth / spread
-            delta = tuning.worth * worth + tuning.wiggle * wiggle + 1.0 / math.sqrt(size)
-            usual = min(max(level + offset * spread, 0.1 / size), 0.98)
-            null = min(usual + delta * spread, 0.98)
-            for k, lam in enumerate(LAMBDAS):
-                goal = min(null + lam * max(spread, math.sqrt(null * (1 - null))), 0.5 + null / 2)
-                theta = math.log(goal / (1 - goal)) - math.log(null / (1 - null))
-                t.slope[i, k] = theta
-                t.toll[i, k] = math.log1p(null * math.expm1(theta))
-        watch.delta = delta
+            usual = min(max(level + watch.offset * spread, 0.1 / size), 0.98)
+            null = min(usual + self.settings.tolerance * worth + doubt * spread, 0.98)
+            for k, rate in enumerate(LAMBDAS):
+                goal = min(null + rate * max(spread, math.sqrt(null * (1 - null))), 0.5 + null / 2)
+                tilt = math.log(goal / (1 - goal)) - math.log(null / (1 - null))
+                tests.slope[i, k] = tilt
+                tests.toll[i, k] = math.log1p(null * math.expm1(tilt))
         watch.ready = True
 
-    def _strata(self, group: Group, series: Series) -> list[Distribution]:
-        if not series.strata:
-            return [group.distributions[series.measure]]
-        prefix = series.measure + "|"
-        return [d for n, d in group.distributions.items() if n.startswith(prefix)]
-
-    def _level(self, group: Group, series: Series) -> tuple[float, float]:
-        if series.kind == "rate":
-            share = group.shares[series.measure]
-            return share.level(), share.trials
-        distributions = [d for d in self._strata(group, series) if d.size]
-        size = sum(d.size for d in distributions)
-        if not size:
-            return 0.05, 0.0
-        return max(sum(d.tail_share * d.size for d in distributions) / size, 0.002), size
-
-    # -- testing -------------------------------------------------------------------------------------------------
-
-    def _sums(self, watch: Watch) -> tuple[float, float, float]:
-        """``(count, total for the test, total in standard deviations from the reference)`` of the bin."""
-        group, series = self.groups[watch.group], watch.series
-        if series.kind == "rate":
-            tally = group.tally.get(series.measure)
-            if tally is None or not tally.count or group.shares[series.measure].trials < 30:
-                return 0.0, 0.0, 0.0
-            level = group.shares[series.measure].level()
-            spread = math.sqrt(level * (1 - level))
-            return tally.count, tally.hits, (tally.hits - tally.count * level) / spread
-        count = total = hits = expected = 0.0
-        if series.strata:
-            prefix = series.measure + "|"
-            names = [n for n in group.tally if n.startswith(prefix)]
-        else:
-            names = [series.measure]
-        for name in names:
-            tally = group.tally.get(name)
-            if tally is not None and group.distributions[name].size >= 30:
-                count += tally.count
-                total += tally.total
-                hits += tally.hits
-                expected += tally.count * group.distributions[name].tail_share
-        if series.kind == "quantity":
-            return count, total, total
-        if not count:
-            return 0.0, 0.0, 0.0
-        level = max(expected / count, 0.002)
-        return count, hits, (hits - expected) / math.sqrt(level * (1 - level))
-
-    def _test(self, start: int) -> list[int]:
+    def _test(self, start: int) -> Step:
+        """Score the bin and step the tests."""
+        done = Step()
         m = len(self.watches)
-        if not m:
-            return []
         total, count, extra = np.zeros(m), np.zeros(m), np.zeros(m)
-        plain: dict[tuple[GroupKey, str], tuple[float, float]] = {}
-        whole: dict[str, tuple[float, float]] = {}
-        shift: list[tuple[float, float]] = [(0.0, 0.0)] * m
-        for i, watch in enumerate(self.watches):
-            if watch.contrast:
-                continue
-            n, s, standard = self._sums(watch)
-            if not n:
-                continue
-            count[i], total[i], shift[i] = n, s, (n, standard)
-            watch.block = (watch.block[0] + n, watch.block[1] + standard)
-            if watch.series.contrast and watch.group[0] == "segment":
-                name = watch.series.name
-                plain[(watch.group, name)] = (n, standard)
-                a, b = whole.get(name, (0.0, 0.0))
-                whole[name] = (a + n, b + standard)
-        for i, watch in enumerate(self.watches):
-            if watch.contrast:
-                n, s, extra[i] = self._contrast(watch, plain, whole)
-                count[i], total[i], shift[i] = n, s, (n, s)
-                watch.block = (watch.block[0] + n, watch.block[1] + s)
+        moved: dict[int, tuple[float, float]] = {}
+        self._plain(total, count, moved)
+        self._contrasts(total, count, extra, moved)
+        if not moved:
+            return done
         evidence = self.tests.step(total, count, extra)
-        fired: list[int] = []
-        for i, watch in enumerate(self.watches):
-            n, standard = shift[i]
-            if not n:
-                continue
-            log_e = float(evidence[i])
+        limit = self.threshold()
+        for i, (n, residual) in moved.items():
+            watch = self.watches[i]
+            watch.block = (watch.block[0] + n, watch.block[1] + residual)
             if watch.alarm is not None:
-                self._recover(i, watch, n, standard, start)
-                continue
-            if log_e < AT_REST:
-                watch.rested_at = float(start + BIN)
-                watch.since_rest = (0.0, 0.0)
-                continue
-            watch.since_rest = (watch.since_rest[0] + n, watch.since_rest[1] + standard - n * watch.offset)
-            limit = self.threshold(watch)
-            if log_e > 0.4 * limit:
-                watch.suspect = True
-            if log_e > limit and watch.ready:
-                fired.append(i)
-        return fired
+                settled = start - watch.alarm.fired_at > self.settings.settle_hours * 3600
+                if watch.alarm.recovers(n, residual - n * watch.offset) or settled:
+                    done.cleared.append((i, watch.alarm))
+                    self._end_alarm(i, start, settled)
+            elif evidence[i] < AT_REST:
+                watch.rested_at, watch.since_rest = float(start + BIN), (0.0, 0.0)
+            else:
+                watch.since_rest = (watch.since_rest[0] + n, watch.since_rest[1] + residual - n * watch.offset)
+                watch.suspect = watch.suspect or bool(evidence[i] > SUSPECT * limit)
+                if evidence[i] > limit and watch.ready:
+                    done.fired.append(i)
+        return done
 
-    def _contrast(
-        self,
-        watch: Watch,
-        plain: dict[tuple[GroupKey, str], tuple[float, float]],
-        whole: dict[str, tuple[float, float]],
-    ) -> tuple[float, float, float]:
-        """``(count, total, extra variance)``: the segment's scores less the mean score of the rest of late."""
-        name = watch.series.name
-        n, standard = plain.get((watch.group, name), (0.0, 0.0))
-        all_n, all_s = whole.get(name, (0.0, 0.0))
-        rest_n, rest_s = watch.rest
-        watch.rest = (rest_n * FADE + all_n - n, rest_s * FADE + all_s - standard)
-        if not n or watch.rest[0] < 20:
-            return 0.0, 0.0, 0.0
-        return n, standard - n * watch.rest[1] / watch.rest[0], 1.0 / watch.rest[0]
+    def _plain(self, total: Floats, count: Floats, moved: dict[int, tuple[float, float]]) -> None:
+        for group in self.groups.values():
+            for measure in {name.partition("|")[0] for name in group.tally}:
+                for i in group.index.get(measure, ()):
+                    watch = self.watches[i]
+                    if watch.contrast:
+                        continue
+                    n, s, residual = watch.sums(group)
+                    if n:
+                        count[i], total[i] = n, s
+                        moved[i] = (n, residual)
 
-    def threshold(self, watch: Watch) -> float:
-        """Log evidence at which the series pages: its part of the workflow's budget of false pages."""
-        per_month = 30 * DAY / BIN
-        return math.log(max(len(self.watches), 50) * per_month / self.tuning.false_pages_per_month) - self.tuning.ease
+    def _contrasts(self, total: Floats, count: Floats, extra: Floats, moved: dict[int, tuple[float, float]]) -> None:
+        """Each segment's scores less the mean score of the other segments over the last hours."""
+        whole: dict[str, tuple[float, float]] = {}
+        for i, (n, residual) in moved.items():
+            watch = self.watches[i]
+            if watch.series.contrast and watch.group[0] == "segment":
+                a, b = whole.get(watch.series.name, (0.0, 0.0))
+                whole[watch.series.name] = (a + n, b + residual)
+        if not whole:
+            return
+        for i, watch in enumerate(self.watches):
+            if not watch.contrast or watch.series.name not in whole:
+                continue
+            all_n, all_residual = whole[watch.series.name]
+            n, residual = moved.get(self.index[(watch.group, watch.series.name, False)], (0.0, 0.0))
+            a, b = watch.rest
+            watch.rest = rest = (a * FADE + all_n - n, b * FADE + all_residual - residual)
+            if n and rest[0] >= 20:
+                difference = residual - n * rest[1] / rest[0]
+                count[i], total[i], extra[i] = n, difference, 1.0 / rest[0]
+                moved[i] = (n, difference)
+
+    def threshold(self) -> float:
+        """Log evidence at which a series pages: its equal part of the workflow's budget of false pages."""
+        steps = 30 * DAY / BIN
+        return math.log(max(len(self.watches), 50) * steps / self.settings.false_pages_per_month)
 
     def raise_alarm(self, i: int, start: int) -> Alarm:
-        """Put a watch into alarm: its baseline freezes until it is back."""
+        """Put a watch into alarm: what it saw since yesterday is not learned."""
         watch = self.watches[i]
-        n, total = watch.since_rest
-        watch.alarm = Alarm(float(start + BIN), watch.rested_at, total / max(n, 1.0))
+        n, residual = watch.since_rest
+        watch.alarm = Alarm(float(start + BIN), watch.rested_at, residual / max(n, 1.0), segment=watch.segment)
         group = self.groups[watch.group]
-        share = group.shares.get(watch.series.measure) if watch.series.kind == "rate" else None
-        if share is not None:
-            share.held = (0, 0)
-        for distribution in [] if share is not None else self._strata(group, watch.series):
-            distribution.held = {}
+        if watch.series.kind == "rate":
+            group.shares[watch.series.measure].held = (0, 0)
+        else:
+            for distribution in watch.distributions(group):
+                distribution.held = {}
         return watch.alarm
 
-    def _recover(self, i: int, watch: Watch, n: float, standard: float, start: int) -> None:
-        """Test that the level is back below half of the change; settle on a new normal after a stated time."""
-        alarm = watch.alarm
-        assert alarm is not None
-        half = alarm.shift / 2
-        lam = min(abs(half), 1.5)
-        sign = 1.0 if alarm.shift > 0 else -1.0
-        deviation = standard - n * (watch.offset + half)
-        alarm.recovery = max(0.0, alarm.recovery + (-sign * deviation * lam - n * lam * lam / 2))
-        settled = start - alarm.since > self.tuning.settle
-        if alarm.recovery > 6.0 or settled:
-            watch.alarm = None
-            watch.rested_at, watch.since_rest = float(start + BIN), (0.0, 0.0)
-            self.tests.rest(i)
-            if settled:
-                self._settle(watch)
-
-    def _settle(self, watch: Watch) -> None:
+    def _end_alarm(self, i: int, start: int, settled: bool) -> None:
+        watch = self.watches[i]
+        watch.alarm = None
+        watch.rested_at, watch.since_rest = float(start + BIN), (0.0, 0.0)
+        self.tests.rest(i)
+        if not settled:
+            return
         group = self.groups[watch.group]
         watch.residuals.blocks.clear()
         if watch.series.kind == "rate":
             group.shares[watch.series.measure].relearn()
         else:
-            for distribution in self._strata(group, watch.series):
+            for distribution in watch.distributions(group):
                 distribution.relearn()
 
 

@@ -1,0 +1,79 @@
+"""Episode: series of one workflow that moved for one reason, and the one among them that explains the others."""
+
+from dataclasses import dataclass, field
+
+EXPLAINS: dict[str, frozenset[str]] = {
+    "status": frozenset({
+        "retries", "latency_ms", "ttft_ms", "cost_per_call", "n_sources", "citations", "output_tokens", "fallback",
+        "escalated", "feedback", "calls", "input_tokens", "ai_share",
+    }),
+    "fallback": frozenset({"cost_per_call", "latency_ms", "output_tokens"}),
+    "retries": frozenset({"cost_per_call", "latency_ms"}),
+    "input_tokens": frozenset({"cost_per_call", "latency_ms", "cached_share", "ttft_ms"}),
+    "output_tokens": frozenset({"cost_per_call", "latency_ms"}),
+    "cached_share": frozenset({"cost_per_call", "ttft_ms"}),
+    "n_sources": frozenset({
+        "citations", "top_score", "source_age", "feedback", "escalated", "override", "edit_distance", "eval.*",
+        "input_tokens",
+    }),
+    "top_score": frozenset({"citations", "feedback", "escalated", "override", "edit_distance", "eval.*"}),
+    "source_age": frozenset({"eval.*", "feedback", "escalated"}),
+    "refused": frozenset({"output_tokens", "eval.*", "feedback", "escalated", "override"}),
+    "format_ok": frozenset({"output_tokens", "override", "edit_distance"}),
+    "eval.*": frozenset({"feedback", "escalated", "override", "edit_distance"}),
+    "override": frozenset({"edit_distance"}),
+    "review_ms": frozenset({"edit_distance", "override"}),
+}  # fmt: skip
+"""What a change of one metric explains by itself. An outage moves retries and latency, never the other way round."""
+TOGETHER = 12 * 3600.0
+"""A metric of the same family that alarms within this time of an episode's first alarm belongs to it."""
+FOLLOWS = 36 * 3600.0
+"""What the leading metric explains may alarm this much later: it shows in fewer calls."""
+
+
+@dataclass(slots=True)
+class Episode:
+    """What moved together: the leading metric, its family, the onset and the indices of the watches in it."""
+
+    metric: str
+    family: str
+    started_at: float
+    fired_at: float
+    segment: str | None = None
+    keys: dict[str, str] = field(default_factory=dict)
+    watches: list[int] = field(default_factory=list)
+
+    def holds(self, metric: str, family: str, ts: float) -> bool:
+        """Whether an alarm of ``metric`` at ``ts`` belongs to this episode."""
+        if metric == self.metric:
+            return True
+        if explains(self.metric, metric) or explains(metric, self.metric):
+            return ts - self.fired_at <= FOLLOWS
+        return family == self.family and ts - self.fired_at <= TOGETHER
+
+
+def explains(cause: str, effect: str) -> bool:
+    """Whether a change of ``cause`` moves ``effect`` by itself, directly or through one that it moves."""
+    return _general(effect) in _closure(_general(cause))
+
+
+def root(metrics: dict[str, float], fired: str) -> str:
+    """Of the metrics that moved (with their evidence), the one that explains ``fired`` and is explained by none."""
+    reasons = [m for m in metrics if m == fired or explains(m, fired)]
+    first = [m for m in reasons if not any(explains(other, m) and not explains(m, other) for other in reasons)]
+    return max(first or [fired], key=lambda m: (metrics.get(m, 0.0), m))
+
+
+def _general(metric: str) -> str:
+    return "eval.*" if metric.startswith("eval.") else metric
+
+
+def _closure(cause: str) -> frozenset[str]:
+    found: set[str] = set()
+    waiting = [cause]
+    while waiting:
+        for effect in EXPLAINS.get(waiting.pop(), ()):
+            if effect not in found:
+                found.add(effect)
+                waiting.append(effect)
+    return frozenset(found - {cause})

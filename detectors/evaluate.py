@@ -1,0 +1,101 @@
+"""One evaluation cycle: new points since the watermark -> findings, state and watermark, in one transaction."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+
+from sqlite_utils import Database
+
+from driftbell.collectors.point import Point
+from driftbell.collectors.workflows import Workflow
+from driftbell.detectors import state
+from driftbell.detectors.finding import Finding
+from driftbell.detectors.report import History, Reporter
+from driftbell.detectors.settings import DetectorSettings
+from driftbell.detectors.workflow import BIN, WorkflowDetector
+
+MOST_BINS = 288
+"""Bins of one workflow that one cycle takes in at most (a day): a long backlog holds no lock for long."""
+LONGEST_HISTORY = 60 * 86400
+"""A new workflow learns from its calls of the last sixty days at most; one stray early time stamp costs nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class CycleResult:
+    """Findings in the order in which they came; ``bins`` evaluated; ``behind`` when more bins are due."""
+
+    findings: list[Finding] = field(default_factory=list)
+    bins: int = 0
+    behind: bool = False
+
+
+class Detectors:
+    """The detectors of all workflows. In memory is only a copy of what the last committed cycle stored."""
+
+    def __init__(self, settings: DetectorSettings) -> None:
+        self.settings = settings
+        self._detectors: dict[str, tuple[WorkflowDetector, int]] = {}
+
+    def forget(self) -> None:
+        """Drop the copies in memory: to be called when the transaction of a cycle has failed."""
+        self._detectors.clear()
+
+    def cycle(self, tx: Database, history: History, workflows: Iterable[Workflow], now: float) -> CycleResult:
+        """Evaluate every bin of ``workflows`` that is due at ``now`` (epoch s) and write the outcome to ``tx``.
+
+        A bin is due when it and the grace for late calls lie in the past, and either newer calls have been seen or
+        nothing has arrived for the idle time; so a backlog is worked off in event time, as in a replay.
+        """
+        findings: list[Finding] = []
+        bins, behind = 0, False
+        for workflow in workflows:
+            due = self._due(workflow, now)
+            detector, start = self._detector(tx, workflow, due)
+            if start >= due:
+                continue
+            until = min(due, start + MOST_BINS * BIN)
+            behind = behind or until < due
+            by_bin: dict[int, list[Point]] = {}
+            for point in history.points(workflow.name, start, until, "minute"):
+                by_bin.setdefault(point.key.minute // BIN * BIN, []).append(point)
+            findings += advance(detector, history, by_bin, start, until, self.settings.grace)
+            bins += (until - start) // BIN
+            self._detectors[workflow.name] = (detector, until)
+            row = {"workflow": workflow.name, "next_bin": until, "state": state.dump(detector)}
+            tx["detector_state"].upsert(row, pk="workflow")
+        for finding in findings:
+            body = json.dumps(asdict(finding))
+            row = {"id": finding.id, "ts": finding.ts, "workflow": finding.workflow, "body": body}
+            tx["findings"].upsert(row, pk="id")
+        return CycleResult(findings, bins, behind)
+
+    def _due(self, workflow: Workflow, now: float) -> int:
+        """End of the last bin that may be evaluated."""
+        idle = now - workflow.received >= self.settings.idle
+        reached = now if idle else min(now, workflow.newest_ts)
+        return int((reached - self.settings.grace) // BIN) * BIN
+
+    def _detector(self, tx: Database, workflow: Workflow, due: int) -> tuple[WorkflowDetector, int]:
+        """The detector of a workflow and the bin that it takes next."""
+        known = self._detectors.get(workflow.name)
+        if known is not None:
+            return known
+        query = "SELECT next_bin, state FROM detector_state WHERE workflow = ?"
+        stored = next(iter(tx.query(query, [workflow.name])), None)
+        if stored is not None:
+            return state.load(workflow.name, stored["state"], self.settings), stored["next_bin"]
+        first = max(int(workflow.first_ts // BIN) * BIN, due - LONGEST_HISTORY)
+        return WorkflowDetector(workflow.name, self.settings), first
+
+
+def advance(
+    detector: WorkflowDetector, history: History, bins: dict[int, list[Point]], start: int, until: int, grace: float
+) -> list[Finding]:
+    """Step a detector through the bins of ``[start, until)``; bins without points are steps too."""
+    reporter = Reporter(detector, history)
+    findings: list[Finding] = []
+    for begin in range(start, until, BIN):
+        step = detector.step(begin, bins.get(begin, ()))
+        if step.happened:
+            findings += reporter.report(begin, step, grace)
+    return findings

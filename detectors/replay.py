@@ -1,0 +1,134 @@
+"""Replay: call records through rollup and detectors in event time, on the code path of the live service."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from driftbell.collectors.call import Call, Marker
+from driftbell.collectors.point import Point, PointKey
+from driftbell.collectors.records import Record
+from driftbell.collectors.rollup import Rollup
+from driftbell.detectors.evaluate import advance
+from driftbell.detectors.finding import Finding
+from driftbell.detectors.report import LONGEST, REFERENCE
+from driftbell.detectors.settings import DetectorSettings
+from driftbell.detectors.workflow import BIN, WorkflowDetector
+
+HOUR = 3600
+KEPT = LONGEST + REFERENCE + 86400
+LATENESS = 6 * HOUR
+"""Records may be this far out of order; one that is later is counted and left out, as it would be live."""
+
+
+@dataclass(slots=True)
+class Memory:
+    """The points of one workflow that a finding may look back on: what the store is for the live service."""
+
+    fine: deque[Point] = field(default_factory=deque)
+    hours: dict[PointKey, Point] = field(default_factory=dict)
+
+    def add(self, points: Iterable[Point]) -> None:
+        """Remember the points of a bin."""
+        for point in points:
+            self.fine.append(point)
+            key = point.key._replace(minute=point.key.minute // HOUR * HOUR)
+            hour = self.hours.get(key)
+            if hour is None:
+                hour = self.hours[key] = Point(key)
+            hour.add(point)
+
+    def forget(self, before: int) -> None:
+        """Drop what no finding can look back on."""
+        while self.fine and self.fine[0].key.minute < before + REFERENCE:
+            self.fine.popleft()
+        for key in [key for key in self.hours if key.minute < before]:
+            del self.hours[key]
+
+    def points(
+        self,
+        workflow: str,  # noqa: ARG002  # one memory holds one workflow
+        since: float,
+        until: float,
+        resolution: Literal["minute", "hour", "day"] = "minute",
+    ) -> list[Point]:
+        """Points that start in ``[since, until)``."""
+        if resolution == "minute":
+            return [point for point in self.fine if since <= point.key.minute < until]
+        return [point for key, point in self.hours.items() if since <= key.minute < until]
+
+    def markers(self, workflow: str | None = None, since: float = 0.0, until: float = 0.0) -> list[Marker]:  # noqa: ARG002
+        """None: call records carry no markers."""
+        return []
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One workflow in a replay: its detector, its points and the bin that comes next."""
+
+    detector: WorkflowDetector
+    memory: Memory = field(default_factory=Memory)
+    next_bin: int | None = None
+    newest: float = 0.0
+    waiting: dict[int, Rollup] = field(default_factory=dict)
+
+
+class Replay:
+    """Takes records in event-time order and yields findings as the live service would have had them."""
+
+    def __init__(self, settings: DetectorSettings, price: Callable[[Call], Call]) -> None:
+        self.settings = settings
+        self.price = price
+        self.too_late = 0
+        self._lanes: dict[str, _Lane] = {}
+
+    def take(self, record: Record) -> list[Finding]:
+        """Take in one record; the findings of every bin that it completes."""
+        lane = self._lane(record)
+        begin = int(record.ts // BIN) * BIN
+        if lane.next_bin is None:
+            lane.next_bin = begin
+        if begin < lane.next_bin:
+            self.too_late += 1
+            return []
+        rollup = lane.waiting.get(begin)
+        if rollup is None:
+            rollup = lane.waiting[begin] = Rollup()
+        if record.call is not None:
+            rollup.call(self.price(record.call))
+        for judgement in record.judgements:
+            rollup.judgement(judgement)
+        if record.manual_task is not None:
+            rollup.manual_task(record.manual_task)
+        if record.ts <= lane.newest:
+            return []
+        lane.newest = record.ts
+        due = int((record.ts - self.settings.grace) // BIN) * BIN
+        return self._advance(lane, due) if due > lane.next_bin else []
+
+    def finish(self) -> Iterator[Finding]:
+        """The findings of what is still waiting, up to the newest record of all."""
+        newest = max((lane.newest for lane in self._lanes.values()), default=0.0)
+        for lane in self._lanes.values():
+            yield from self._advance(lane, int(newest // BIN) * BIN + BIN)
+
+    def _lane(self, record: Record) -> _Lane:
+        about = record.call or record.manual_task
+        assert about is not None
+        lane = self._lanes.get(about.workflow)
+        if lane is None:
+            lane = self._lanes[about.workflow] = _Lane(WorkflowDetector(about.workflow, self.settings))
+        return lane
+
+    def _advance(self, lane: _Lane, due: int) -> list[Finding]:
+        findings: list[Finding] = []
+        assert lane.next_bin is not None
+        for begin in range(lane.next_bin, due, BIN):
+            rollup = lane.waiting.pop(begin, None)
+            points = rollup.points() if rollup is not None else []
+            lane.memory.add(points)
+            findings += advance(lane.detector, lane.memory, {begin: points}, begin, begin + BIN, self.settings.grace)
+            if begin % 86400 == 0:
+                lane.memory.forget(begin - KEPT)
+        lane.next_bin = due
+        return findings

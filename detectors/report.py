@@ -1,0 +1,206 @@
+"""Watches that crossed or came back -> findings: one episode per cause, its leading metric first."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal, Protocol
+
+from driftbell.collectors.call import Marker
+from driftbell.collectors.point import Point
+from driftbell.detectors.attribution import Change, Evidence, explain
+from driftbell.detectors.episode import Episode, root
+from driftbell.detectors.finding import Cause, Finding, Interval
+from driftbell.detectors.volume import VolumeAlarm
+from driftbell.detectors.watch import Alarm, Watch
+from driftbell.detectors.workflow import BIN, SUSPECT, Step, WorkflowDetector
+
+HOUR = 3600
+DAY = 86400
+REFERENCE = 7 * DAY
+"""What is compared with: the week before the onset."""
+LONGEST = 5 * DAY
+"""The span since the onset that is looked at, at most."""
+
+
+class History(Protocol):
+    """Where stored points are read back: `driftbell.collectors.store.Store`, or the memory of a replay."""
+
+    def points(
+        self, workflow: str, since: float, until: float, resolution: Literal["minute", "hour", "day"] = "minute"
+    ) -> list[Point]:
+        """Points that start in ``[since, until)``."""
+        ...
+
+    def markers(self, workflow: str | None = None, since: float = ..., until: float = ...) -> list[Marker]:
+        """Markers of a workflow (and those of all workflows) in ``[since, until)``."""
+        ...
+
+
+class Reporter:
+    """Turns the steps of one workflow's detector into findings."""
+
+    def __init__(self, detector: WorkflowDetector, history: History) -> None:
+        self.detector = detector
+        self.history = history
+
+    def report(self, start: int, step: Step, grace: float) -> list[Finding]:
+        """Findings of the bin that begins at ``start``; they are dated when the bin is complete."""
+        ts = start + BIN + grace
+        watches = self.detector.watches
+        findings: list[Finding] = []
+        if step.fired:
+            evidence: list[float] = self.detector.tests.evidence().tolist()
+            for i in sorted(step.fired, key=lambda i: (-evidence[i], i)):
+                if watches[i].alarm is None:
+                    findings += self._fired(i, start, ts, evidence)
+        findings += self._cleared(step.cleared, ts)
+        if step.volume_over is not None:
+            findings.append(self._volume(step.volume_over, ts, "cleared"))
+        if step.volume is not None:
+            findings.append(self._volume(step.volume, ts, "fired"))
+            if step.volume.kind == "silence":
+                findings += [self._plain(w, w.alarm, ts, "no_data") for w in watches if w.alarm is not None]
+        episodes = self.detector.episodes
+        self.detector.episodes = [e for e in episodes if any(watches[i].alarm is not None for i in e.watches)]
+        return findings
+
+    def _fired(self, i: int, start: int, ts: float, evidence: list[float]) -> list[Finding]:
+        watch = self.detector.watches[i]
+        for episode in self.detector.episodes:
+            if episode.holds(watch.series.metric, watch.series.family, ts):
+                return [self._join(episode, i, start, ts, evidence[i])]
+        lead = self._lead(i, evidence)
+        first = self.detector.watches[lead]
+        alarm = self.detector.raise_alarm(lead, start)
+        change = self._change(first, start)
+        alarm.segment = change.segment
+        finding = self._finding(first, ts, change, evidence[lead])
+        series, keys = first.series, dict(change.cause.keys)
+        episode = Episode(series.metric, series.family, finding.started_at, ts, change.segment, keys, [lead])
+        self.detector.episodes.append(episode)
+        return [finding] if lead == i else [finding, self._join(episode, i, start, ts, evidence[i])]
+
+    def _join(self, episode: Episode, i: int, start: int, ts: float, log_e: float) -> Finding:
+        """A further series of an episode: it shares the cause and the beginning."""
+        alarm = self.detector.raise_alarm(i, start)
+        episode.watches.append(i)
+        cause = Cause(dict(episode.keys), text=f"Moved with {episode.metric}.")
+        plain = self._plain(self.detector.watches[i], alarm, ts, "fired")
+        return replace(plain, started_at=episode.started_at, log_evidence=log_e, cause=cause, related=(episode.metric,))
+
+    def _lead(self, i: int, evidence: list[float]) -> int:
+        """The watch that explains watch ``i``: the strongest of the root metric among all that moved."""
+        support = SUSPECT * self.detector.threshold()
+        moved: dict[str, float] = {}
+        strongest: dict[str, int] = {}
+        for j, watch in enumerate(self.detector.watches):
+            if j != i and (not watch.ready or evidence[j] < support):
+                continue
+            metric = watch.series.metric
+            if j == i or evidence[j] > moved.get(metric, 0.0):
+                moved[metric], strongest[metric] = max(evidence[j], moved.get(metric, 0.0)), j
+        return strongest[root(moved, self.detector.watches[i].series.metric)]
+
+    def _change(self, watch: Watch, start: int) -> Change:
+        until = start + BIN
+        onset = max(watch.rested_at, until - LONGEST)
+        whole_hour = onset // HOUR * HOUR
+        before = self.history.points(self.detector.workflow, whole_hour - REFERENCE, whole_hour, "hour")
+        after = self.history.points(self.detector.workflow, onset // 60 * 60, until, "minute")
+        markers = self.history.markers(self.detector.workflow, onset - DAY, until)
+        return explain(watch.series, Evidence(before, after, onset, markers))
+
+    def _finding(self, watch: Watch, ts: float, change: Change, log_e: float) -> Finding:
+        series, before, after = watch.series, change.before, change.after
+        assert watch.alarm is not None
+        plain = self._plain(watch, watch.alarm, ts, "fired")
+        if after is None:
+            return replace(plain, log_evidence=log_e, cause=change.cause, segments=change.segments)
+        per_hour = after.n / max((ts - watch.rested_at) / HOUR, BIN / HOUR)
+        dollars = (after.shown - before.shown) * per_hour if series.unit == "usd" and before is not None else None
+        error = 1.96 * (after.variance / after.n) ** 0.5
+        return replace(
+            plain,
+            observed=after.shown,
+            usual=before.shown if before is not None else None,
+            interval=None if series.kind == "tail" else Interval(after.shown - error, after.shown + error),
+            n=int(after.n),
+            log_evidence=log_e,
+            cause=change.cause,
+            segments=change.segments,
+            usd_per_hour=dollars,
+            calls_per_hour=per_hour,
+        )
+
+    def _cleared(self, ended: list[tuple[int, Alarm]], ts: float) -> list[Finding]:
+        """One finding per reported series of which no other statistic is still in alarm."""
+        watches = self.detector.watches
+        firing = {(w.series.metric, w.alarm.segment, w.risk_tier) for w in watches if w.alarm is not None}
+        found: dict[tuple[str, str | None, str | None], Finding] = {}
+        for i, alarm in ended:
+            watch = watches[i]
+            told = (watch.series.metric, alarm.segment, watch.risk_tier)
+            if told not in firing and told not in found:
+                found[told] = self._plain(watch, alarm, ts, "cleared")
+        return list(found.values())
+
+    def _plain(
+        self, watch: Watch, alarm: Alarm, ts: float, transition: Literal["fired", "cleared", "no_data"]
+    ) -> Finding:
+        series = watch.series
+        return Finding(
+            ts=ts,
+            transition=transition,
+            workflow=self.detector.workflow,
+            family=series.family,
+            metric=series.metric,
+            direction=series.direction,
+            unit=series.unit,
+            segment=alarm.segment,
+            risk_tier=watch.risk_tier,
+            started_at=alarm.started_at,
+            id=self._id(watch, ts),
+        )
+
+    def _volume(self, alarm: VolumeAlarm, ts: float, transition: Literal["fired", "cleared"]) -> Finding:
+        silent = alarm.kind == "silence"
+        keys = {"user_id": alarm.user_id} if alarm.user_id else {}
+        if silent:
+            text = f"No call since then; about {alarm.n} were to be expected."
+        elif alarm.user_id:
+            text = f"One user made {alarm.n} of the calls; no user ever made as many."
+        else:
+            text = "Cause not found: no single user carries it."
+        confidence: Literal["likely", "unknown"] = "likely" if alarm.user_id else "unknown"
+        return Finding(
+            ts=ts,
+            transition=transition,
+            workflow=self.detector.workflow,
+            family="silent" if silent else "cost",
+            metric="calls",
+            direction=-1 if silent else 1,
+            unit="calls/h",
+            observed=alarm.observed,
+            usual=alarm.usual,
+            n=alarm.n,
+            started_at=alarm.started_at,
+            cause=Cause(keys, confidence, text=text),
+            calls_per_hour=alarm.observed,
+            id=f"{self.detector.workflow}/{alarm.kind}/{int(ts)}",
+        )
+
+    def _id(self, watch: Watch, ts: float) -> str:
+        dimension, value = watch.group
+        kind = "~" if watch.contrast else ""
+        return f"{self.detector.workflow}/{dimension}={value}/{watch.series.name}{kind}/{int(ts)}"
+
+
+def merged_hours(points: Sequence[Point]) -> list[Point]:
+    """Points merged to whole hours, ordered by key: what the store keeps as its hour points."""
+    hours: dict[object, Point] = {}
+    for point in points:
+        key = point.key._replace(minute=point.key.minute // HOUR * HOUR)
+        hour = hours.get(key)
+        if hour is None:
+            hour = hours[key] = Point(key)
+        hour.add(point)
+    return list(hours.values())

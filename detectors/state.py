@@ -1,0 +1,137 @@
+"""A workflow's detector as plain JSON numbers and back, without the loss of a bit.
+
+Python writes a float so that reading it gives the same bits, and the order of every mapping is kept, so that sums
+come out the same after a restart. What follows from the numbers (score tables, indices) is not kept.
+"""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from driftbell.detectors.baseline import Distribution, Residuals, Share
+from driftbell.detectors.episode import Episode
+from driftbell.detectors.group import Group
+from driftbell.detectors.series import Series
+from driftbell.detectors.settings import DetectorSettings
+from driftbell.detectors.volume import Volume, VolumeAlarm
+from driftbell.detectors.watch import Alarm, Watch
+from driftbell.detectors.workflow import WorkflowDetector
+
+VERSION = 1
+_ARRAYS = ("log_r", "told", "slope", "toll", "total", "count", "wiggle2")
+
+
+class StateError(ValueError):
+    """A stored state that this version cannot read; the message says what to do."""
+
+
+def dump(detector: WorkflowDetector) -> str:
+    """The whole state of a detector as JSON text."""
+    watches = detector.watches
+    body = {
+        "version": VERSION,
+        "block": detector.block,
+        "day": detector.day,
+        "groups": [_dump_group(group) for group in detector.groups.values()],
+        "watches": [_dump_watch(watch) for watch in watches],
+        "tests": {name: getattr(detector.tests, name).tolist() for name in _ARRAYS} if watches else {},
+        "volume": asdict(detector.volume),
+        "episodes": [asdict(episode) for episode in detector.episodes],
+    }
+    return json.dumps(body, separators=(",", ":"))
+
+
+def load(workflow: str, text: str, settings: DetectorSettings) -> WorkflowDetector:
+    """Inverse of `dump`; raises `StateError` for a state of another version."""
+    body = json.loads(text)
+    if body.get("version") != VERSION:
+        raise StateError(
+            f"detector state of {workflow!r} has version {body.get('version')}, this program reads {VERSION}; "
+            "install the version that wrote it, or delete the state to learn anew"
+        )
+    detector = WorkflowDetector(workflow, settings)
+    detector.block, detector.day = body["block"], body["day"]
+    for stored in body["groups"]:
+        group = _load_group(stored)
+        detector.groups[group.key] = group
+    for i, stored in enumerate(body["watches"]):
+        watch = _load_watch(stored)
+        detector.watches.append(watch)
+        detector.index[watch.name] = i
+        detector.groups[watch.group].index.setdefault(watch.series.measure, []).append(i)
+    for name, values in body["tests"].items():
+        setattr(detector.tests, name, np.array(values))
+    detector.volume = _load_volume(body["volume"])
+    detector.episodes = [Episode(**stored) for stored in body["episodes"]]
+    return detector
+
+
+def _dump_group(group: Group) -> dict[str, Any]:
+    shares = {n: [s.hits, s.trials, s.held, s.today] for n, s in group.shares.items()}
+    distributions = {
+        n: [list(d.known.items()), list(d.held.items()), list(d.today.items())] for n, d in group.distributions.items()
+    }
+    return {"key": group.key, "since": group.since, "shares": shares, "distributions": distributions}
+
+
+def _load_group(stored: dict[str, Any]) -> Group:
+    group = Group((stored["key"][0], stored["key"][1]), stored["since"])
+    for name, (hits, trials, held, today) in stored["shares"].items():
+        group.shares[name] = Share(hits, trials, (held[0], held[1]), (today[0], today[1]))
+    for name, (known, held, today) in stored["distributions"].items():
+        distribution = Distribution(dict(known), dict(held), dict(today))
+        distribution.prepare()
+        group.distributions[name] = distribution
+    return group
+
+
+def _dump_watch(watch: Watch) -> dict[str, Any]:
+    return {
+        "group": watch.group,
+        "series": asdict(watch.series),
+        "contrast": watch.contrast,
+        "blocks": watch.residuals.blocks,
+        "scale": watch.residuals.scale,
+        "block": watch.block,
+        "rest": watch.rest,
+        "rested_at": watch.rested_at,
+        "since_rest": watch.since_rest,
+        "suspect": watch.suspect,
+        "offsets": list(watch.offsets.items()),
+        "offset": watch.offset,
+        "wiggle": watch.wiggle,
+        "ready": watch.ready,
+        "alarm": asdict(watch.alarm) if watch.alarm is not None else None,
+    }
+
+
+def _load_watch(stored: dict[str, Any]) -> Watch:
+    blocks = [(slot, n, residual) for slot, n, residual in stored["blocks"]]
+    watch = Watch(
+        (stored["group"][0], stored["group"][1]),
+        Series(**stored["series"]),
+        stored["contrast"],
+        Residuals(blocks, stored["scale"]),
+    )
+    watch.block, watch.rest = _pair(stored["block"]), _pair(stored["rest"])
+    watch.since_rest, watch.rested_at = _pair(stored["since_rest"]), stored["rested_at"]
+    watch.offsets = dict(stored["offsets"])
+    watch.suspect, watch.ready = stored["suspect"], stored["ready"]
+    watch.offset, watch.wiggle = stored["offset"], stored["wiggle"]
+    watch.alarm = Alarm(**stored["alarm"]) if stored["alarm"] is not None else None
+    return watch
+
+
+def _load_volume(stored: dict[str, Any]) -> Volume:
+    alarm = stored.pop("alarm")
+    volume = Volume(**stored)
+    volume.recent = [(calls, users) for calls, users in stored["recent"]]
+    volume.today = (stored["today"][0], stored["today"][1], stored["today"][2])
+    volume.alarm = VolumeAlarm(**alarm) if alarm is not None else None
+    return volume
+
+
+def _pair(stored: list[float]) -> tuple[float, float]:
+    return (stored[0], stored[1])

@@ -1,0 +1,111 @@
+"""Watch: one statistic of one group, with what is known of its residuals and its present state."""
+
+import math
+from dataclasses import dataclass, field
+
+from driftbell.detectors.baseline import Distribution, Residuals
+from driftbell.detectors.group import Group, GroupKey
+from driftbell.detectors.series import Series
+
+RECOVERED = 6.0
+"""Log evidence for "back below half of the change" at which an alarm ends."""
+
+
+@dataclass(slots=True)
+class Alarm:
+    """A series beyond its threshold, from the bin in which it crossed it until it is back.
+
+    ``segment`` is the one under which the change was reported, which the attribution decides.
+    """
+
+    fired_at: float
+    started_at: float
+    shift: float
+    recovery: float = 0.0
+    segment: str | None = None
+
+    def recovers(self, n: float, deviation: float) -> bool:
+        """Take in ``n`` scores with total ``deviation`` from the usual level; True once the level is back."""
+        half = self.shift / 2
+        rate = min(abs(half), 1.5)
+        sign = 1.0 if self.shift > 0 else -1.0
+        self.recovery = max(0.0, self.recovery - sign * (deviation - n * half) * rate - n * rate * rate / 2)
+        return self.recovery > RECOVERED
+
+
+@dataclass(slots=True)
+class Watch:
+    """One statistic of one group.
+
+    ``block`` is ``(n, total residual)`` of the running block and ``since_rest`` the same since the evidence was last
+    at rest, at ``rested_at``. ``rest`` are the decayed sums of the other segments, for a contrast. ``offset`` and
+    ``wiggle`` are in standard deviations of one score; ``ready`` says that the series may page.
+    """
+
+    group: GroupKey
+    series: Series
+    contrast: bool
+    residuals: Residuals = field(default_factory=Residuals)
+    block: tuple[float, float] = (0.0, 0.0)
+    rest: tuple[float, float] = (0.0, 0.0)
+    rested_at: float = 0.0
+    since_rest: tuple[float, float] = (0.0, 0.0)
+    suspect: bool = False
+    offsets: dict[int, float] = field(default_factory=dict)
+    offset: float = 0.0
+    wiggle: float = 0.0
+    ready: bool = False
+    alarm: Alarm | None = None
+
+    @property
+    def name(self) -> tuple[GroupKey, str, bool]:
+        """Unique within a workflow."""
+        return (self.group, self.series.name, self.contrast)
+
+    @property
+    def segment(self) -> str | None:
+        """The segment that the watch speaks of, if it is one."""
+        return self.group[1] if self.group[0] == "segment" else None
+
+    @property
+    def risk_tier(self) -> str | None:
+        """The risk tier that the watch speaks of, if it is one."""
+        return self.group[1] if self.group[0] == "risk_tier" else None
+
+    def known(self, group: Group) -> tuple[float, float]:
+        """``(level, size)`` of the reference of a rate or tail; the level of a quantity means nothing."""
+        series = self.series
+        if series.kind == "rate":
+            share = group.shares[series.measure]
+            return share.level(), share.trials
+        parts = [d for d in self.distributions(group) if d.size]
+        size = sum(d.size for d in parts)
+        if not size:
+            return 0.05, 0.0
+        return max(sum(d.tail_share * d.size for d in parts) / size, 0.002), size
+
+    def distributions(self, group: Group) -> list[Distribution]:
+        """The references of a quantity or tail, one per stratum."""
+        measure = self.series.measure
+        names = group.strata(measure) if self.series.strata else [measure]
+        return [group.distributions[name] for name in names if name in group.distributions]
+
+    def sums(self, group: Group) -> tuple[float, float, float]:
+        """``(count, total for the test, total residual in standard deviations)`` of the running bin."""
+        series = self.series
+        if series.kind == "rate":
+            tally = group.tally[series.measure]
+            level = group.shares[series.measure].level()
+            return tally.count, tally.hits, (tally.hits - tally.count * level) / math.sqrt(level * (1 - level))
+        count = total = hits = expected = 0.0
+        for name in group.strata(series.measure) if series.strata else (series.measure,):
+            tally = group.tally.get(name)  # type: ignore[assignment]
+            if tally is not None:
+                count += tally.count
+                total += tally.total
+                hits += tally.hits
+                expected += tally.count * group.distributions[name].tail_share
+        if series.kind == "quantity":
+            return count, total, total
+        level = max(expected / count, 0.002) if count else 0.05
+        return count, hits, (hits - expected) / math.sqrt(level * (1 - level))
