@@ -63,7 +63,7 @@ def compose(call: Logical, tree: Tree) -> Call:
         error_type=error_type,
         attempts=_attempts(call, own),
         finish_reason=_first([*parts, *call.events, *_completions(call)], "finish_reason"),  # type: ignore[arg-type]
-        sources=next((part.sources for part in inward if part.sources is not None), call.sources),
+        sources=next((part.sources for part in [*own, *parts] if part.sources is not None), call.sources),
         retrieval_ms=_retrieval_ms(call, inward),
         trace_id=home.trace_id,
         span_id=home.span_id,

@@ -204,7 +204,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "status": (own.STATUS,),
     "workflow": (own.WORKFLOW,),
     "workflow_name": ("gen_ai.workflow.name", "traceloop.workflow.name"),
-    "function_name": ("ai.telemetry.functionId", "langfuse.trace.name", "trace.name", "langsmith.trace.name"),
+    "function_name": ("ai.telemetry.functionId", "langfuse.trace.name", "trace.name"),
     "agent_name": ("gen_ai.agent.name", "agent_name", "llm.agent.name"),
     "segment": (own.SEGMENT,),
     "risk_tier": (own.RISK_TIER,),

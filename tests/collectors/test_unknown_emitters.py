@@ -687,6 +687,12 @@ def test_nested_retrievals_and_their_embedding_are_told_once() -> None:
     )
     found = calls(root, outer, inner, embed, chat(root, 2))
     assert [(call.operation, len(call.sources or ())) for call in found] == [("embeddings", 0), ("chat", 3)]
+    named = {"traceloop.workflow.name": "kb"}  # an ancestor that lends its labels does not lend its documents
+    root = span("query", took=9)
+    outer = span("retrieve", root, 0.1, 1.0, a={"openinference.span.kind": "RETRIEVER"} | flat | named)
+    inside = {"gen_ai.operation.name": "embeddings", "gen_ai.request.model": "e", "gen_ai.usage.input_tokens": 5}
+    embed = span("embed", outer, 0.3, 0.2, a=inside)
+    assert [len(call.sources or ()) for call in calls(root, outer, embed, chat(root, 2))] == [0, 3]
     assert "secret" not in repr(found)
 
 
