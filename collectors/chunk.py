@@ -6,7 +6,7 @@ does not make old chunks unreadable.
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import fields
 from operator import attrgetter
 from typing import Any
@@ -15,26 +15,30 @@ from driftbell.collectors.call import Judgement, ManualTask, Marker, Source
 from driftbell.collectors.links import part_keys
 from driftbell.collectors.part import Part
 from driftbell.collectors.reading import Reading
+from driftbell.collectors.rows import trace_key
 
 CHUNK_READINGS = 64
 """Readings per chunk: looking at one trace again costs the decoding of a chunk."""
+_ID = 32
 _TYPES = (Part, Judgement, ManualTask, Marker)
 _COLUMNS = [[field.name for field in fields(kind)] for kind in _TYPES]
 _part, _judgement, _task, _marker = (attrgetter(*columns) for columns in _COLUMNS)
 
 
 def pack(readings: Sequence[Reading]) -> bytes:
-    """``readings`` as one compressed chunk."""
-    rows = [_row(reading) for reading in readings]
-    text = json.dumps((_COLUMNS, rows), separators=(",", ":"), default=_source, check_circular=False)
-    return zlib.compress(text.encode(), 6)
+    """``readings`` as one compressed chunk: a line with the columns, then per reading its trace id and its row."""
+    lines = [_encode(_COLUMNS), *(reading.trace_id + _encode(_row(reading)) for reading in readings)]
+    return zlib.compress("\n".join(lines).encode(), 6)
 
 
-def unpack(data: bytes) -> list[Reading]:
-    """Inverse of `pack`."""
-    columns, rows = json.loads(zlib.decompress(data))
+def unpack(data: bytes, traces: Container[int] | None = None) -> list[Reading]:
+    """Inverse of `pack`; of the traces with these keys only, if given: the others are not even decoded."""
+    first, *lines = zlib.decompress(data).decode().split("\n")
+    columns = json.loads(first)
     known = [[name if name in now else None for name in then] for then, now in zip(columns, _COLUMNS, strict=True)]
-    return [_reading(known, row) for row in rows]
+    return [
+        _reading(known, json.loads(line[_ID:])) for line in lines if traces is None or trace_key(line[:_ID]) in traces
+    ]
 
 
 def _row(reading: Reading) -> tuple[object, ...]:
@@ -73,3 +77,6 @@ def _source(value: object) -> object:
     if isinstance(value, Source):
         return value.id, value.score, value.age_days
     raise TypeError(f"a reading cannot hold {type(value).__name__}")
+
+
+_encode = json.JSONEncoder(separators=(",", ":"), default=_source, check_circular=False).encode

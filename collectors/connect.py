@@ -163,10 +163,8 @@ def _fetch(db: sqlite3.Connection, graph: _Graph, chunks: Sequence[int], traces:
         return
     rows = db.execute("SELECT data FROM chunks WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(chunks),))
     for (data,) in rows:
-        for reading in unpack(data):
-            trace = trace_key(reading.trace_id)
-            if trace in traces:
-                graph.recall(reading, trace)
+        for reading in unpack(data, traces):
+            graph.recall(reading, trace_key(reading.trace_id))
 
 
 def _groups(graph: _Graph) -> list[Connected]:
