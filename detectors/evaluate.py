@@ -62,11 +62,11 @@ class Detectors:
             bins += (until - start) // BIN
             self._detectors[workflow.name] = (detector, until)
             row = {"workflow": workflow.name, "next_bin": until, "state": state.dump(detector)}
-            tx["detector_state"].upsert(row, pk="workflow")
+            tx.table("detector_state").upsert(row, pk="workflow")
         for finding in findings:
             body = json.dumps(asdict(finding))
             row = {"id": finding.id, "ts": finding.ts, "workflow": finding.workflow, "body": body}
-            tx["findings"].upsert(row, pk="id")
+            tx.table("findings").upsert(row, pk="id")
         return CycleResult(findings, bins, behind)
 
     def _due(self, workflow: Workflow, now: float) -> int:

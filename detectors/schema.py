@@ -2,16 +2,16 @@
 
 from sqlite_utils import Database, Migrations
 
-MIGRATIONS = Migrations("driftbell.detectors")
+MIGRATIONS = Migrations("detectors")
 
 
 @MIGRATIONS()
 def first_tables(db: Database) -> None:
     """State as JSON text with its watermark (start of the next bin, epoch s); findings as JSON lines."""
-    db["detector_state"].create(
+    db.table("detector_state").create(
         {"workflow": str, "next_bin": int, "state": str}, pk="workflow", not_null={"next_bin", "state"}
     )
-    db["findings"].create(
+    db.table("findings").create(
         {"id": str, "ts": float, "workflow": str, "body": str}, pk="id", not_null={"ts", "workflow", "body"}
     )
-    db["findings"].create_index(["workflow", "ts"])
+    db.table("findings").create_index(["workflow", "ts"])
