@@ -48,16 +48,17 @@ class Receiver:
     withheld: bool = False
 
 
-def facts(incident: Incident) -> dict[str, str | None]:
-    """What a route can match."""
+def facts(incident: Incident) -> dict[str, tuple[str, ...]]:
+    """What a route can match; segments and risk tiers are those of all its series."""
+    findings = [member.finding for member in incident.members.values()]
     lead = incident.lead
     return {
-        "owner": lead.owner,
-        "workflow": incident.workflow,
-        "family": incident.family,
-        "severity": incident.severity,
-        "risk_tier": lead.risk_tier,
-        "segment": lead.segment,
+        "owner": (lead.owner,) if lead.owner else (),
+        "workflow": (incident.workflow,),
+        "family": (incident.family,),
+        "severity": (incident.severity,),
+        "risk_tier": tuple(sorted({f.risk_tier for f in findings if f.risk_tier})),
+        "segment": incident.segments,
     }
 
 
@@ -65,7 +66,7 @@ def muted(incident: Incident, now: float, settings: AlertSettings, silences: Ite
     """Why nobody is to be told of ``incident`` now, or None."""
     known = facts(incident)
     for window in settings.maintenance:
-        if window.start <= now < window.end and window.match.takes(known):
+        if window.start <= now < window.end and window.match.takes(known, every=True):
             return "maintenance"
     return next((f"silenced:{s.id}" for s in silences if s.takes(incident, now)), None)
 

@@ -4,6 +4,7 @@ Everything is validated as a whole: unknown keys, channels that no one defined, 
 Secrets are references (see `driftbell.alerts.secret`), so a settings object may be printed and logged.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, time
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal, Self
@@ -167,10 +168,14 @@ class Match(Section):
     risk_tier: tuple[str, ...] = ()
     segment: tuple[str, ...] = ()
 
-    def takes(self, facts: dict[str, str | None]) -> bool:
-        """Whether the incident with these facts (owner, workflow, family, severity, risk_tier, segment) matches."""
+    def takes(self, facts: Mapping[str, tuple[str, ...]], *, every: bool = False) -> bool:
+        """Whether an incident with these facts (owner, workflow, family, severity, risk_tier, segment) matches.
+
+        Of several segments or risk tiers one must match, or with ``every`` all of them.
+        """
+        enough = all if every else any
         return all(
-            any(fnmatchcase(facts.get(name) or "", pattern) for pattern in patterns)
+            enough(any(fnmatchcase(value, pattern) for pattern in patterns) for value in facts.get(name) or ("",))
             for name, patterns in self.given().items()
         )
 

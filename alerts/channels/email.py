@@ -4,6 +4,7 @@ The subject stays the same over the whole thread, because mail programs thread o
 the body. Mail has no duplicates key, so a repeated message keeps its Message-ID.
 """
 
+import logging
 import smtplib
 import ssl
 from email.headerregistry import Address
@@ -18,6 +19,8 @@ from driftbell.alerts.render import as_html, as_text
 from driftbell.alerts.secret import resolve
 from driftbell.alerts.settings import EmailSection
 from driftbell.alerts.wording import utc
+
+log = logging.getLogger(__name__)
 
 
 class EmailChannel:
@@ -58,7 +61,7 @@ def compose(message: Message, section: EmailSection, zone: str, linker: Linker, 
 
 
 def deliver(mail: EmailMessage, section: EmailSection) -> None:
-    """Hand ``mail`` to the SMTP server of ``section``; raises DeliveryError. Some taken is taken: the rest is lost."""
+    """Hand ``mail`` to the SMTP server of ``section``; raises DeliveryError. When it takes it for some, that is logged."""
     try:
         with _connect(section) as server:
             if section.tls == "starttls":
@@ -86,9 +89,11 @@ def deliver(mail: EmailMessage, section: EmailSection) -> None:
 def _hand_over(server: smtplib.SMTP, mail: EmailMessage) -> None:
     """Send; a connection that breaks here may have done so after the server took the mail (``connection_lost``)."""
     try:
-        server.send_message(mail)
+        refused = server.send_message(mail)
     except (smtplib.SMTPServerDisconnected, TimeoutError, ConnectionError):
         raise DeliveryError("connection_lost") from None
+    if refused:
+        log.warning("a mail was taken, but not for all: %d recipients were refused", len(refused))
 
 
 def _connect(section: EmailSection) -> smtplib.SMTP:

@@ -58,9 +58,10 @@ def inbox(free_port: Callable[[], int]) -> Iterator[tuple[Inbox, int]]:
         controller.stop()
 
 
-def channel(port: int, to: str = "oncall@example.org", zone: str = "Europe/Berlin") -> EmailChannel:
+def channel(port: int, *to: str, zone: str = "Europe/Berlin") -> EmailChannel:
     section = {
-        "kind": "email", "host": "127.0.0.1", "port": port, "tls": "none", "sender": "bell@example.org", "to": [to],
+        "kind": "email", "host": "127.0.0.1", "port": port, "tls": "none", "sender": "bell@example.org",
+        "to": to or ("oncall@example.org",),
         "timeout": 5,
     }  # fmt: skip
     settings = AlertSettings.model_validate({"channels": {"mail": section}})
@@ -156,6 +157,15 @@ def test_a_refused_recipient_says_whether_to_try_again(
     with pytest.raises(DeliveryError) as caught:
         channel(inbox[1], to).send(say(), {})
     assert caught.value.permanent is permanent
+
+
+def test_a_mail_that_some_get_is_sent_and_the_rest_is_logged(
+    inbox: tuple[Inbox, int], say: Callable[..., Message], caplog: pytest.LogCaptureFixture
+) -> None:
+    channel(inbox[1], "a@example.org", "b@gone.example").send(say(), {})
+    assert len(inbox[0].mails) == 1
+    assert "1 recipients were refused" in caplog.text
+    assert "gone.example" not in caplog.text
 
 
 def test_no_server_is_worth_another_try(say: Callable[..., Message]) -> None:

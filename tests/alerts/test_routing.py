@@ -78,6 +78,18 @@ def test_the_first_route_that_matches_decides(make: Make, changes: dict[str, Any
     assert [r.channel for r in found] == expected
 
 
+def test_a_risky_series_inside_an_incident_is_enough_for_its_route(make: Make) -> None:
+    both = incident(make(segment=None))
+    absorb(both, make(metric="override", family="bypass", risk_tier="high", segment="minors"), Lifecycle())
+    assert [r.channel for r in receivers(both, make().ts, settings(routes=ROUTES))] == ["pager", "pd", "chat"]
+
+
+def test_maintenance_of_one_segment_does_not_hide_another(store: Store, make: Make, t0: float) -> None:
+    config = settings(maintenance=[{"match": {"segment": ["low-risk"]}, "start": t0, "end": t0 + 5 * HOUR}])
+    cycle(store, make().ts, config, make(segment=None, segments=("low-risk", "high-risk")))
+    assert told(store) == [("opened", "chat")]
+
+
 def test_pagerduty_rings_for_pages_only_unless_told_otherwise(make: Make) -> None:
     config = settings(routes=[{"channels": ["pd", "mail"]}])
     ticket = incident(make(severity="ticket"))
