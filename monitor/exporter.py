@@ -2,8 +2,8 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
 
 from driftbell.monitor.guard import SettingError
@@ -16,12 +16,11 @@ _MAX_ANSWER: Final = 64 * 1024
 _MAX_RETRY_AFTER: Final = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """Where spans are sent and how; ``url`` is the full address of the traces endpoint."""
 
     url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
     timeout: float = 10.0
     compress: bool = False
     ca_file: str | None = None
@@ -30,8 +29,7 @@ class Target:
     grpc: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What became of a request: ``taken``, or whether a later try makes sense.
 
     ``rejected`` counts spans that the receiver refused of a request that it took; ``reason`` is a class name or an

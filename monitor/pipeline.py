@@ -5,8 +5,7 @@ import random
 import threading
 import time
 from collections import Counter, deque
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
@@ -30,8 +29,7 @@ _MAX_TRIES: Final = 6
 _LONGEST_PAUSE: Final = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """Bounds of the pipeline: spans waiting, spans per request, seconds between requests, seconds for the exit."""
 
     queue: int = 8192
@@ -184,7 +182,7 @@ class Pipeline:
                 span.complete(self._complete)
                 if lost and not encoded:
                     span.tell(loss_attributes(lost))
-                encoded.append(span.encoded())
+                encoded.append(wire.span(span))
             except Exception as error:  # one bad span must not cost its batch
                 self.dropped[UNENCODABLE] += 1
                 guard.failed("encode a span", error)

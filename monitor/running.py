@@ -5,8 +5,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar, Token
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -18,7 +17,7 @@ from driftbell.monitor import guard, usage
 from driftbell.monitor import status as failure
 from driftbell.monitor.content import Content, Expects
 from driftbell.monitor.privacy import Privacy
-from driftbell.monitor.provider import Recorder
+from driftbell.monitor.recorder import Recorder
 from driftbell.monitor.span import Attributes, DriftbellSpan
 
 _CALL_KEY: Final = otel_context.create_key("driftbell-call")
@@ -53,8 +52,7 @@ def leave(token: Token[Context]) -> None:
         return
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(NamedTuple):
     """What a call is doing, by identity: the same work again after a failure is another attempt at it."""
 
     observation: object

@@ -15,7 +15,6 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
-from driftbell.monitor import wire
 from driftbell.monitor.privacy import Privacy
 
 SAMPLED: Final = 0x01
@@ -233,13 +232,6 @@ class DriftbellSpan(trace.Span, ReadableSpan):
     def tell(self, extra: Mapping[str, Any]) -> None:
         """Add what the sink itself has to say, after the end."""
         self._attributes.update(extra)
-
-    def encoded(self) -> bytes:
-        """The OTLP ``Span`` message."""
-        parent = self._parent
-        if parent is None:
-            return wire.span(self, None, False)
-        return wire.span(self, parent.span_id, parent.is_remote)
 
 
 MAX_EVENTS: Final = 32

@@ -99,8 +99,9 @@ def attributes(tag: bytes, given: Mapping[str, Any] | None) -> bytes:
     return b"".join(parts)
 
 
-def span(given: ReadableSpan, parent_id: int | None, remote_parent: bool) -> bytes:
+def span(given: ReadableSpan) -> bytes:
     """One ``Span`` message, without its own tag and length."""
+    parent = given.parent
     context = given.get_span_context()
     if context is None:
         raise TypeError("a span without context")
@@ -113,8 +114,8 @@ def span(given: ReadableSpan, parent_id: int | None, remote_parent: bool) -> byt
     ]
     if context.trace_state:
         parts.append(_text(b"\x1a", ",".join(f"{key}={item}" for key, item in context.trace_state.items())))
-    if parent_id is not None:
-        parts += (b"\x22\x08", parent_id.to_bytes(8, "big"))
+    if parent is not None:
+        parts += (b"\x22\x08", parent.span_id.to_bytes(8, "big"))
     parts += (
         _text(b"\x2a", given.name),
         b"\x30",
@@ -132,7 +133,10 @@ def span(given: ReadableSpan, parent_id: int | None, remote_parent: bool) -> byt
     code = status.status_code.value
     message = _text(b"\x12", status.description or "")
     parts.append(_field(b"\x7a", message + (b"\x18" + _ONE_BYTE[code] if code else b"")))
-    parts += (b"\x85\x01", _FIXED32(_HAS_IS_REMOTE | _IS_REMOTE if remote_parent else _HAS_IS_REMOTE))
+    parts += (
+        b"\x85\x01",
+        _FIXED32(_HAS_IS_REMOTE | _IS_REMOTE if parent is not None and parent.is_remote else _HAS_IS_REMOTE),
+    )
     return b"".join(parts)
 
 

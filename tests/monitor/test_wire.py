@@ -51,8 +51,7 @@ spans = st.builds(
 
 
 def ours(span):
-    parent = span.parent
-    encoded = wire.span(span, None if parent is None else parent.span_id, parent is not None and parent.is_remote)
+    encoded = wire.span(span)
     request = ExportTraceServiceRequest()
     request.ParseFromString(wire.request(span.resource, scope, [encoded]))
     return request
@@ -67,7 +66,7 @@ def test_a_span_reads_the_same_as_from_the_stock_encoder(span):
 def test_many_spans_share_one_request():
     context = SpanContext(1, 2, False, TraceFlags(1))
     span = ReadableSpan("a", context, resource=Resource({}), start_time=1, end_time=2, instrumentation_scope=scope)
-    encoded = wire.span(span, None, False)
+    encoded = wire.span(span)
     request = ExportTraceServiceRequest()
     request.ParseFromString(wire.request(Resource({"service.name": "x"}), scope, [encoded] * 300))
     assert len(request.resource_spans[0].scope_spans[0].spans) == 300
