@@ -4,15 +4,21 @@ import threading
 from collections.abc import Callable
 
 from driftbell.alerts.channels.build import build_channels
+from driftbell.alerts.heartbeat import Pulse
+from driftbell.alerts.incident import apply
 from driftbell.alerts.outbox import deliver_due
+from driftbell.alerts.proof import send_changes
 from driftbell.alerts.repost import repost
 from driftbell.alerts.weekly.alarm import sound
 from driftbell.collectors.store import Store
+from driftbell.detectors.evaluate import CycleResult, Detectors
 from driftbell.service.config import Config
 from driftbell.service.weekly import weekly_mail
 
-REFRESHES = 200
-"""Portions of changed minutes that one round rebuilds at most; the rest waits for the next."""
+CYCLES = 50
+"""Cycles of one round at most; a longer backlog waits for the next."""
+MARKERS_TOLD = 3600.0
+"""Changes on purpose of so many seconds are handed on to channels that show them."""
 PASSES = 20
 """Passes over the outbox in one round at most."""
 
@@ -25,15 +31,35 @@ class Rounds:
         self._config = config
         self._clock = clock
         self._evaluating = threading.Lock()
+        self._detectors = Detectors(config.detectors)
+        self._pulse = None if config.alerts.heartbeat is None else Pulse(config.alerts.heartbeat)
         self._channels = build_channels(config.alerts)
         self._mail = weekly_mail(store, config, clock)
 
     def evaluate(self) -> None:
-        """One cycle of the detectors: findings, incidents, outbox rows and watermarks in one transaction."""
+        """Work off what is due, cycle by cycle; a cycle that fails leaves everything as it was before it."""
         with self._evaluating:
-            for _ in range(REFRESHES):
-                if not self._store.refresh_points():
+            for _ in range(CYCLES):
+                if not self._cycle(self._clock()).behind:
                     break
+            if self._pulse is not None:
+                self._pulse.beat(self._clock())
+
+    def _cycle(self, now: float) -> CycleResult:
+        """Findings, detector state, watermarks, incidents and outbox rows, in one transaction."""
+        while self._store.refresh_points(until=now - self._config.detectors.grace):
+            pass
+        workflows = self._store.workflows()
+        markers = self._store.markers(None, now - MARKERS_TOLD, now)
+        try:
+            with self._store.write() as tx:
+                result = self._detectors.cycle(tx, self._store, workflows, now)
+                apply(tx, result.findings, now, self._config.alerts)
+                send_changes(tx, markers, now, self._config.alerts)
+        except BaseException:
+            self._detectors.forget()
+            raise
+        return result
 
     def deliver(self) -> None:
         """Send what is due in the outbox."""
