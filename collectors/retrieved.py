@@ -1,5 +1,6 @@
 """Retrievals -> the sources of the call that they served."""
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -70,6 +71,12 @@ def _retrievals(tree: Tree) -> list[_Retrieval]:
     return found
 
 
+def _next(calls: list[Logical], ready: float) -> Logical | None:
+    """The first of the calls, which are in order of time, that starts when the documents are there."""
+    at = bisect_left(calls, ready, key=lambda call: call.leaf.start)
+    return calls[at] if at < len(calls) else None
+
+
 class _Finder:
     """Finds the call that a retrieval served."""
 
@@ -102,13 +109,13 @@ class _Finder:
             call = self._members.get(above.key)
             if call is not None and call.family == "llm":
                 return call
-            for call in self._beneath.get(above.key, ()):
-                if call.leaf.start >= ready:
-                    return call
-        in_trace = self._in_trace.get(retrieval.trace_id, [])
-        for call in in_trace:
-            if call.leaf.start >= ready:
+            call = _next(self._beneath.get(above.key, []), ready)
+            if call is not None:
                 return call
+        in_trace = self._in_trace.get(retrieval.trace_id, [])
+        call = _next(in_trace, ready)
+        if call is not None:
+            return call
         if in_trace:
             return in_trace[-1]
         return self._query_embedding(retrieval)

@@ -6,6 +6,9 @@ from driftbell.collectors.part import Part
 
 Key = tuple[str, str]
 
+MAX_DEPTH = 512
+"""Levels of a trace beyond which a span counts as a root: what is done per call and ancestor stays bounded."""
+
 
 class Tree:
     """The parts of connected traces. ``parts`` are in a fixed order: by time, then by identity."""
@@ -40,7 +43,7 @@ class Tree:
         return sorted(self.parts, key=lambda part: -self._depths[part.key])
 
     def _measure(self, part: Part) -> None:
-        """Set the depth of a part and of its ancestors; the link that closes a circle is cut."""
+        """Set the depth of a part and of its ancestors; a link that closes a circle or leads too deep is cut."""
         way: list[Part] = []
         seen: set[Key] = set()
         here: Part | None = part
@@ -55,4 +58,7 @@ class Tree:
         depth = self._depths[here.key] if here is not None else -1
         for on_way in reversed(way):
             depth += 1
+            if depth > MAX_DEPTH:
+                self._cut.add(on_way.key)
+                depth = 0
             self._depths[on_way.key] = depth
