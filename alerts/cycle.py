@@ -47,19 +47,34 @@ class Cycle:
         self.openings: dict[str, int] = {}
 
     def take(self, finding: Finding) -> None:
-        """Bring ``finding`` to the incident that it belongs to, or open one."""
-        incident, why = self._home(finding)
-        if incident is None:
-            if finding.transition in {"fired", "updated"}:
-                self._open(finding)
+        """Bring ``finding`` to the incident that it belongs to, or open one; an end concerns all that hold it."""
+        if finding.transition in {"cleared", "no_data"}:
+            for incident in self.of_workflow[finding.workflow]:
+                if incident.told_by(finding):
+                    self._absorb(incident, finding, "same_series")
+            if finding.family == "silent" and finding.transition == "cleared":
+                self._calls_are_back(finding)
             return
+        home, why = self._home(finding)
+        if home is None:
+            self._open(finding)
+        else:
+            self._absorb(home, finding, why)
+
+    def _absorb(self, incident: Incident, finding: Finding, why: str) -> None:
         before = incident.state
         reason = lifecycle.absorb(incident, finding, self.config.lifecycle)
-        self.note(incident, finding.ts, "finding", reason if why == "same_series" else why)
+        if not reason.startswith("nothing_"):
+            self.note(incident, finding.ts, "finding", reason if why == "same_series" else why)
         if reason == "reopened":
             self.changes.append(IncidentChange(incident, "reopened", reason))
         elif incident.state == "unknown" != before:
             self.changes.append(IncidentChange(incident, "unknown", reason))
+
+    def _calls_are_back(self, finding: Finding) -> None:
+        for incident in self.of_workflow[finding.workflow]:
+            if reason := lifecycle.data_back(incident, finding.ts):
+                self.note(incident, finding.ts, "finding", reason)
 
     def _home(self, finding: Finding) -> tuple[Incident | None, str]:
         """The incident that ``finding`` is part of: one that holds its series before one that shares its cause."""

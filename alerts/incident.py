@@ -36,7 +36,7 @@ def apply(tx: Database, findings: Iterable[Finding], now: float, config: AlertSe
     return cycle.changes
 
 
-def _cause_first(finding: Finding) -> tuple[float, bool, int, bool, float]:
+def _cause_first(finding: Finding) -> tuple[float, bool, bool, int, bool, float]:
     rank = phrase(finding).rank
     unsure = finding.cause.confidence != "likely"
-    return (finding.ts, unsure, rank, finding.segment is not None, -finding.log_evidence)
+    return (finding.ts, finding.observed is None, unsure, rank, finding.segment is not None, -finding.log_evidence)

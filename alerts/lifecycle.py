@@ -96,13 +96,12 @@ def _take_segments(incident: Incident, finding: Finding) -> None:
 
 
 def _clear(incident: Incident, finding: Finding) -> str:
-    member = incident.members.get(series_key(finding))
-    if member is None or incident.state == "resolved":
+    ended = [m for m in map(incident.members.get, incident.told_by(finding)) if m and m.state != "cleared"]
+    if not ended or incident.state == "resolved":
         return "nothing_to_clear"
-    if member.state == "cleared":
-        return "already_clear"
     count_money(incident, finding.ts)
-    member.state, member.since, member.end = "cleared", finding.ts, finding
+    for member in ended:
+        member.state, member.since, member.end = "cleared", finding.ts, finding
     if incident.holds("firing"):
         return "others_still_firing"
     if incident.holds("no_data"):
@@ -113,12 +112,24 @@ def _clear(incident: Incident, finding: Finding) -> str:
 
 def _lose(incident: Incident, finding: Finding) -> str:
     """No data: what fired is unknown now. A series that was cleared before stays cleared, that was evidence."""
-    member = incident.members.get(series_key(finding))
-    if member is None or member.state != "firing" or incident.state == "resolved":
+    lost = [m for m in map(incident.members.get, incident.told_by(finding)) if m and m.state == "firing"]
+    if not lost or incident.state == "resolved":
         return "nothing_lost"
     count_money(incident, finding.ts)
-    member.state, member.since = "no_data", finding.ts
+    for member in lost:
+        member.state, member.since = "no_data", finding.ts
     return "others_still_firing" if incident.holds("firing") else _unknown(incident, finding.ts)
+
+
+def data_back(incident: Incident, ts: float) -> str | None:
+    """Calls of the workflow arrive again: what was lost counts as firing until it is cleared; None when nothing was."""
+    if incident.state == "resolved" or not incident.holds("no_data"):
+        return None
+    for member in incident.members.values():
+        if member.state == "no_data":
+            member.state, member.since = "firing", ts
+    incident.state, incident.unknown_since, incident.counted_to = "open", None, max(ts, incident.counted_to)
+    return "data_back"
 
 
 def _unknown(incident: Incident, ts: float) -> str:

@@ -111,7 +111,8 @@ class Incident:
         if lead.family == "cost" and lead.metric != "calls":
             for member in self.members.values():
                 f = member.finding
-                if (f.family, f.metric, f.segment) == ("cost", "cost_per_call", lead.segment):
+                same = (f.family, f.metric, f.segment) == ("cost", "cost_per_call", lead.segment)
+                if same and f.observed is not None:
                     return f
         return lead
 
@@ -120,6 +121,27 @@ class Incident:
         """What it costs per hour now: the largest of the firing series, which all price the same money."""
         rates = [m.finding.usd_per_hour for m in self.members.values() if m.state == "firing"]
         return max((rate for rate in rates if rate is not None), default=None)
+
+    def told_by(self, finding: Finding) -> list[str]:
+        """The members that a finding of an end or of missing data speaks of, by key.
+
+        One that names its measure speaks of that series alone; else of the metric in its segment and risk tier,
+        whatever statistic of it fired. Silence of a workflow and what its calls show are kept apart.
+        """
+        if finding.measure:
+            return [key for key in (series_key(finding),) if key in self.members]
+        about = (finding.metric, finding.segment, finding.risk_tier, finding.family == "silent")
+        return [
+            key
+            for key, member in self.members.items()
+            if about
+            == (
+                member.finding.metric,
+                member.finding.segment,
+                member.finding.risk_tier,
+                member.finding.family == "silent",
+            )
+        ]
 
     def put(self, finding: Finding, since: float) -> None:
         """Set the member of the finding's series to firing, and choose the lead anew."""
@@ -134,13 +156,14 @@ class Incident:
 def leading(findings: list[Finding], family: str) -> Finding:
     """The finding that explains the others.
 
-    A finding of the family with a cause comes first, then the metric nearest to the cause, the whole workflow
-    before a segment unless only segments show it, the strongest evidence, the oldest.
+    A finding of the family that knows its level comes first, then one with a likely cause, the metric nearest to the
+    cause, the whole workflow before a segment unless only segments show it, the strongest evidence, the oldest.
     """
     return min(
         findings,
         key=lambda f: (
             f.family != family,
+            f.observed is None,
             f.cause.confidence != "likely",
             phrase(f).rank,
             f.segment is not None,

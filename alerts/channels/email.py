@@ -61,7 +61,7 @@ def compose(message: Message, section: EmailSection, zone: str, linker: Linker, 
 
 
 def deliver(mail: EmailMessage, section: EmailSection) -> None:
-    """Hand ``mail`` to the SMTP server of ``section``; raises DeliveryError. When it takes it for some, that is logged."""
+    """Hand ``mail`` to the SMTP server of ``section``; raises DeliveryError. Taken for some only is logged."""
     try:
         with _connect(section) as server:
             if section.tls == "starttls":

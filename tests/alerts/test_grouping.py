@@ -42,6 +42,15 @@ def test_what_starts_together_is_one_incident_led_by_what_explains_the_rest(stor
     assert "cost per call up" in str(line["title"])
 
 
+def test_what_only_moved_along_never_takes_the_lead(store: Store, make: Make) -> None:
+    score = make(family="quality", metric="eval.groundedness", unit="score", observed=0.7, usual=0.86, cause=Cause())
+    along = make(family="retrieval", metric="n_sources", unit="share", observed=None, usual=None, cause=Cause(),
+                 related=("eval.groundedness",))  # fmt: skip
+    (change,) = cycle(store, make().ts, along, score)
+    assert incident_line(change.incident)["metric"] == "eval.groundedness"
+    assert "0.86 -> 0.70" in str(incident_line(change.incident)["title"])
+
+
 def test_what_joins_later_does_not_open_another(store: Store, make: Make) -> None:
     cycle(store, make().ts, make())
     assert cycle(store, make().ts + 900, replace(slow(make), ts=make().ts + 900)) == []

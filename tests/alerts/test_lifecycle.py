@@ -113,6 +113,28 @@ def test_data_that_comes_back_says_whether_it_is_over(store: Store, make: Make, 
     assert told(store)[-1] == "resolved"
 
 
+def test_calls_that_come_back_make_an_unknown_incident_open_again(store: Store, make: Make, t0: float) -> None:
+    silent = make(family="silent", metric="calls", direction=-1, unit="calls/h", segment=None, cause=Cause())
+    cycle(store, make().ts, make())
+    lost = t0 + 2 * HOUR
+    cycle(store, lost, at(silent, lost, "fired"), at(make(), lost, "no_data"))
+    back = t0 + 3 * HOUR
+    cycle(store, back, at(silent, back, "cleared"))
+    cycle(store, back + 6 * HOUR)
+    states = {i.family: i.state for i in history.listed(store.read(), "all")}
+    assert states == {"cost": "open", "silent": "resolved"}
+
+
+def test_one_end_of_a_metric_ends_every_statistic_of_it(store: Store, make: Make, t0: float) -> None:
+    fields = {"family": "retrieval", "metric": "n_sources", "segment": None, "cause": Cause(), "usd_per_hour": None}
+    empty = make(**fields, direction=1, unit="share", observed=0.4, usual=0.02)
+    fewer = make(**fields, direction=-1, unit="sources", observed=1.1, usual=4.8)
+    cycle(store, make().ts, empty, fewer)
+    cycle(store, t0 + HOUR, at(fewer, t0 + HOUR, "cleared"))
+    cycle(store, t0 + 4 * HOUR)
+    assert only(store).state == "resolved"
+
+
 def test_nights_without_data_do_not_ring_every_night(store: Store, make: Make, t0: float) -> None:
     cycle(store, make().ts, make())
     for step in range(1, 12):
