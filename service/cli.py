@@ -23,6 +23,7 @@ class _Commands(click.Group):
         "demo": "demo",
         "check-config": "check_config",
         "doctor": "doctor",
+        "replay": "replay",
         "incidents": "incidents",
         "explain": "explain",
         "ack": "ack",

@@ -36,6 +36,8 @@ BEGINS = 1772496000.0
 ENDS = 1774224000.0
 """Mon 2026-03-23 00:00 UTC."""
 WEEK = 7 * 86_400.0
+EVALUATED_EVERY = 7200.0
+"""Seconds of the sample's time between two rounds; a service on the real clock looks every minute."""
 SECRET = "DRIFTBELL_DEMO_SECRET"
 
 
@@ -90,7 +92,7 @@ def configuration(folder: Path, sink: str) -> Config:
             "listen": {"http": "127.0.0.1:0", "grpc": None},
             "prices": {model: price.model_dump() for model, price in load_prices(PRICES).items()},
             "public_prices": False,
-            "schedule": {"evaluate_every": 1, "deliver_every": 0.5},
+            "schedule": dict.fromkeys(("evaluate_every", "deliver_every", "weekly_every"), 3600),
             "alerts": {
                 "environment": "demo",
                 "channels": {"webhook": {"kind": "webhook", "url": sink, "secrets": [f"env:{SECRET}"]}},
@@ -133,7 +135,7 @@ class Demo:
             thread = threading.Thread(target=service.run, args=(lines.put,), daemon=True)
             thread.start()
             try:
-                self._send(address(lines.get(timeout=30)))
+                self._send(address(lines.get(timeout=30)), service)
                 self._clock.now = ENDS + self._shift + 3600
                 service.catch_up()
                 return self._outcome(service, config, len(sink.received))
@@ -141,7 +143,7 @@ class Demo:
                 service.stop()
                 thread.join(10)
 
-    def _send(self, http: str) -> None:
+    def _send(self, http: str, service: Service) -> None:
         command = [sys.executable, "-m", "driftbell.service.sender", str(SAMPLE), f"http://{http}/v1/traces"]
         with subprocess.Popen(
             [*command, str(self._shift)],
@@ -157,11 +159,17 @@ class Demo:
                 moment, _, sent = line.partition(" ")
                 if moment == "end":
                     return
-                self._clock.now = float(moment)
+                self._move(float(moment), service)
                 self._progress(self._clock.now, int(sent))
                 sender.stdin.write("\n")
                 sender.stdin.flush()
             raise Failure(f"sending the sample failed: {sender.stderr.read().strip()[-300:]}")
+
+    def _move(self, moment: float, service: Service) -> None:
+        """Let the time pass to ``moment``, after which nothing older is sent; do the rounds that are due before."""
+        if moment // EVALUATED_EVERY > self._clock.now // EVALUATED_EVERY:
+            service.catch_up()
+        self._clock.now = moment
 
     def _outcome(self, service: Service, config: Config, received: int) -> Outcome:
         store = service.store
