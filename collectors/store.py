@@ -33,6 +33,7 @@ Resolution = Literal["minute", "hour", "day"]
 _RESOLUTIONS: dict[Resolution, int] = {"minute": MINUTE, "hour": refresh.HOUR, "day": refresh.DAY}
 REBUILT_TOGETHER = 1000
 """Points that one transaction replaces, about."""
+WRITER_CACHE_KIB, READER_CACHE_KIB = 32 << 10, 4 << 10
 _END = float("inf")
 
 
@@ -49,7 +50,7 @@ class Store:
         self._refreshing = threading.Lock()
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
-        self._connection = self._connect()
+        self._connection = self._connect(WRITER_CACHE_KIB)
         self._db = Database(self._connection)
         for each in (schema.MIGRATIONS, *migrations):
             each.apply(self._db)
@@ -255,7 +256,7 @@ class Store:
         """The read connection of this thread; it sees committed rows only."""
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = self._local.connection = self._connect()
+            connection = self._local.connection = self._connect(READER_CACHE_KIB)
             connection.execute("PRAGMA query_only = ON")
             with self._lock:
                 self._readers.append(connection)
@@ -283,11 +284,11 @@ class Store:
         row = self.read().execute("SELECT id FROM workflows WHERE name = ?", (workflow,)).fetchone()
         return None if row is None else int(row[0])
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self, cache_kib: int) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=self._busy, isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA journal_size_limit = {64 << 20}")
         connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
-        connection.execute("PRAGMA cache_size = -65536")
+        connection.execute(f"PRAGMA cache_size = -{cache_kib}")
         return connection

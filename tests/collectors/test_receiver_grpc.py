@@ -1,4 +1,5 @@
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
@@ -7,7 +8,8 @@ from opentelemetry.proto.collector.logs.v1 import logs_service_pb2, logs_service
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
-from driftbell.collectors.intake import Limits
+from driftbell.collectors.intake import Intake, Limits
+from driftbell.collectors.receiver_grpc import GrpcReceiver
 
 
 def request_of(spans: int = 1, bad: int = 0) -> trace_service_pb2.ExportTraceServiceRequest:
@@ -104,3 +106,25 @@ def test_a_locked_database_means_come_again(traces, store, all_calls):
     assert all_calls(store) == []
     stub.Export(request_of(), timeout=10)
     assert len(all_calls(store)) == 1
+
+
+def test_a_stop_finishes_what_was_accepted(store, all_calls, wait_until):
+    intake = Intake(store, Limits())
+    receiver = GrpcReceiver(intake)
+    port = receiver.start("127.0.0.1:0")
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, ThreadPoolExecutor(1) as pool:
+        with store.write():
+            sent = trace_service_pb2_grpc.TraceServiceStub(channel).Export.future(request_of(), timeout=10)
+            wait_until(lambda: intake.in_flight[0] == 1)
+            stopped = pool.submit(receiver.stop, 10.0)
+        assert not sent.result(10).HasField("partial_success")
+        stopped.result(10)
+    assert len(all_calls(store)) == 1
+
+
+def test_a_taken_port_is_one_clear_error(store):
+    first = GrpcReceiver(Intake(store, Limits()))
+    port = first.start("127.0.0.1:0")
+    with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{port}"):
+        GrpcReceiver(Intake(store, Limits())).start(f"127.0.0.1:{port}")
+    first.stop(0)
