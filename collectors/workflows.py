@@ -8,6 +8,8 @@ from driftbell.collectors.call import Call
 OTHER = "(other)"
 """What exceeds a bound is kept under this name."""
 WORKFLOW_LIMIT = 2000
+AHEAD_S = 300.0
+"""A call that ends further ahead of our clock does not move its workflow's newest time: the sender's clock is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,10 @@ class Workflows:
             "owner = coalesce(excluded.owner, owner), risk_tier = coalesce(excluded.risk_tier, risk_tier), "
             "first_ts = min(first_ts, excluded.first_ts), newest_ts = max(newest_ts, excluded.newest_ts), "
             "received = max(received, excluded.received)",
-            [(n, names[n], s.owner, s.risk_tier, s.first, s.newest, now) for n, s in self._seen.items()],
+            [
+                (n, names[n], s.owner, s.risk_tier, s.first, s.newest if s.newest <= now + AHEAD_S else now, now)
+                for n, s in self._seen.items()
+            ],
         )
 
     def committed(self) -> None:

@@ -305,6 +305,11 @@ def test_the_store_knows_how_far_each_workflow_has_come(store, spans, put):
     assert (newest, received) == (spans.call(5).end, store.clock())
 
 
+def test_a_sender_from_the_future_does_not_take_its_workflow_along(store, spans, put):
+    put(spans.call(500), spans.call(10_000_000))
+    assert store.newest("answer") == (store.clock(), store.clock())
+
+
 def test_a_change_nobody_announced_is_a_marker_and_an_announced_one_is_not_doubled(store):
     calls = [Call(1e9, "w", model="a"), Call(1e9 + 50, "w", model="b"), Call(1e9 + 40, "w", model="b")]
     store.append(Batch(calls=calls))
