@@ -21,8 +21,16 @@ RESPONSE = Object(
     choices=[Object(finish_reason="stop", message=Object(content="hello", refusal=None, tool_calls=None))],
     usage=USAGE,
 )
-WORD = Object(id="chatcmpl-BxC9", model="gpt-4o-2024-08-06", choices=[], usage=None)
-STREAM = [WORD] * (CHUNKS - 1) + [Object(id=WORD.id, model=WORD.model, choices=[], usage=USAGE)]
+
+
+def chunk(finish: str | None, words: str | None, usage: Any = None) -> Any:
+    """One chunk of a stream, with a choice unless it carries the usage."""
+    delta = Object(content=words, refusal=None, tool_calls=None)
+    choices = [] if usage else [Object(delta=delta, finish_reason=finish)]
+    return Object(id="chatcmpl-BxC9", model="gpt-4o-2024-08-06", choices=choices, usage=usage)
+
+
+STREAM = [*[chunk(None, "word ")] * (CHUNKS - 2), chunk("stop", None), chunk(None, None, USAGE)]
 
 
 class Contender(Protocol):

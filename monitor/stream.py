@@ -63,7 +63,7 @@ class Tail:
         if self.span is None:
             return
         try:
-            reading = usage.read_stream([*self._first, *self._last])
+            reading = usage.read_stream(self._first, self._last)
             if reading:
                 usage.add(reading, self.span.live_attributes())
         except Exception as error:  # chunks are foreign objects

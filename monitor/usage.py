@@ -5,12 +5,12 @@ that speaks a known dialect is read as well. Token counts are normalised to the 
 cached and cache-writing tokens, output includes reasoning tokens. What a response did not tell is absent, never 0.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Reversible
 from typing import Any, Final
 
 from driftbell.monitor import attributes as names
 from driftbell.monitor import framework_shapes, guard, openai_shapes, vendor_shapes
-from driftbell.monitor.reading import Reader, Reading
+from driftbell.monitor.reading import Reader, Reading, field
 
 _MAX_KNOWN: Final = 1000
 _MAX_LOOKED_INTO: Final = 4
@@ -80,24 +80,48 @@ def _inside(response: Any) -> Reading:
     return {}
 
 
-def read_stream(chunks: Iterable[Any]) -> Reading:
-    """What the kept chunks of a stream tell together.
+def read_stream(first: Iterable[Any], last: Reversible[Any]) -> Reading:
+    """What the kept chunks of a stream tell together: the ``last`` ones from the end until enough is known, then the
+    ``first`` ones if something is missing.
 
-    Providers send running totals, so the largest count and the last text win; the id and the model come first.
+    Providers send running totals, so of two counts the larger is right.
     """
     merged: Reading = {}
-    for chunk in chunks:
-        for name, value in read(chunk).items():
-            if name not in merged:
-                merged[name] = value
-            elif name in _ADDING:
-                merged[name] = max(merged[name], value)
-            elif name not in _FIRST_WINS:
-                merged[name] = value
+    for chunk in reversed(last):
+        _merge(merged, chunk)
+        if merged.keys() >= _COMPLETE:
+            return merged
+    for chunk in first:
+        _merge(merged, chunk)
     return merged
 
 
-_FIRST_WINS: Final = frozenset((names.RESPONSE_ID, names.RESPONSE_MODEL, names.PROVIDER, names.OPERATION))
+def _merge(merged: Reading, chunk: Any) -> None:
+    kind = field(chunk, "type")
+    if type(kind) is str and (kind in _SILENT or kind.endswith(".delta")):
+        return
+    for name, value in read(chunk).items():
+        if name not in merged:
+            merged[name] = value
+        elif name in _ADDING:
+            merged[name] = max(merged[name], value)
+
+
+_COMPLETE: Final = frozenset(
+    (names.INPUT_TOKENS, names.OUTPUT_TOKENS, names.FINISH_REASONS, names.RESPONSE_MODEL, names.RESPONSE_ID)
+)
+_SILENT: Final = frozenset(
+    (
+        "content_block_start",
+        "content_block_delta",
+        "content_block_stop",
+        "message_stop",
+        "ping",
+        "text",
+        "content-delta",
+    )
+)
+"""Events that never tell anything but text; trying every shape on each of them would cost more than the call."""
 
 
 def add(reading: Reading, attributes: dict[str, Any]) -> None:

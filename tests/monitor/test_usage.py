@@ -178,7 +178,7 @@ def test_an_anthropic_stream_is_read_from_its_first_and_last_events():
         {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 203}},
         {"type": "message_stop"},
     ]
-    told = usage.read_stream(events)
+    told = usage.read_stream(events[:1], events[1:])
     assert told["gen_ai.usage.input_tokens"] == 2611
     assert told["gen_ai.usage.output_tokens"] == 203
     assert told["gen_ai.response.finish_reasons"] == ("end_turn",)
@@ -186,7 +186,7 @@ def test_an_anthropic_stream_is_read_from_its_first_and_last_events():
 
 def test_a_bedrock_stream_is_read_from_its_last_events():
     usage_event = {"metadata": {"usage": BEDROCK["usage"]}}
-    told = usage.read_stream([{"messageStart": {}}, {"messageStop": {"stopReason": "max_tokens"}}, usage_event])
+    told = usage.read_stream([{"messageStart": {}}], [{"messageStop": {"stopReason": "max_tokens"}}, usage_event])
     assert told["gen_ai.usage.input_tokens"] == 19
     assert told["gen_ai.response.finish_reasons"] == ("max_tokens",)
 
