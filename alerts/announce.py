@@ -25,6 +25,18 @@ def cause_of(incident: Incident) -> str:
     return "|".join([cause.confidence, *(f"{k}={v}" for k, v in sorted(cause.keys.items()))])
 
 
+def place(incident: Incident) -> tuple[str, ...]:
+    """Where it shows, as it is compared: the segments, or nothing once the whole workflow shows it.
+
+    A segment that follows the whole workflow is no news; that a second one or all of it follows one segment is.
+    Metrics of other families that moved along do not count.
+    """
+    own = [m.finding for m in incident.members.values() if m.finding.family == incident.family]
+    if any(finding.segment is None and not finding.segments for finding in own):
+        return ()
+    return tuple(sorted({s for f in own for s in (f.segment, *f.segments) if s}))
+
+
 def snapshot(incident: Incident, now: float) -> Announced:
     """What readers know once the present state was told."""
     known = incident.announced
@@ -32,7 +44,7 @@ def snapshot(incident: Incident, now: float) -> Announced:
         at=now,
         state=incident.state,
         severity=incident.severity,
-        segments=incident.segments,
+        segments=place(incident),
         cause=cause_of(incident),
         updates=(known.updates + 1) if known and known.state != "resolved" else 0,
         unknown_at=now if incident.state == "unknown" else (known.unknown_at if known else None),
@@ -92,6 +104,6 @@ def _update(incident: Incident, known: Announced, now: float, times: Lifecycle) 
 def _difference(incident: Incident, known: Announced) -> str | None:
     if worse(incident.severity, known.severity):
         return "severity_raised"
-    if incident.segments != known.segments:
+    if place(incident) != known.segments:
         return "segments_changed"
     return "cause_changed" if cause_of(incident) != known.cause else None

@@ -155,7 +155,7 @@ def where(message: Message) -> str:
     if message.segment:
         named = [message.segment, *(s for s in message.segments if s != message.segment)]
         return (f"segments {', '.join(named)}" if len(named) > 1 else f"segment {named[0]} only") + tier
-    clearest = f"; clearest in {', '.join(message.segments)}" if message.segments else ""
+    clearest = f"; seen in {', '.join(message.segments)}" if message.segments else ""
     return f"the whole workflow{tier}{clearest}"
 
 

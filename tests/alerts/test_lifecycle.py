@@ -201,6 +201,28 @@ def test_new_segments_are_told_once(store: Store, make: Make) -> None:
     assert told(store) == ["opened", "updated"]
 
 
+def test_a_segment_that_follows_the_whole_workflow_is_no_news(store: Store, make: Make) -> None:
+    cycle(store, make().ts, make(segment=None))
+    for step, segment in enumerate(("emea", "amer", "apac"), 1):
+        ts = make().ts + step * HOUR
+        cycle(store, ts, at(make(segment=segment), ts))
+    assert told(store) == ["opened"]
+
+
+def test_the_whole_workflow_after_one_segment_is_news(store: Store, make: Make) -> None:
+    cycle(store, make().ts, make(segment="emea"))
+    ts = make().ts + HOUR
+    cycle(store, ts, at(make(segment=None), ts))
+    assert told(store) == ["opened", "updated"]
+
+
+def test_another_metric_in_another_segment_is_no_news(store: Store, make: Make) -> None:
+    cycle(store, make().ts, make())
+    slow = make(family="reliability", metric="latency_ms", unit="ms", segment="low-risk", ts=make().ts + HOUR)
+    cycle(store, slow.ts, slow)
+    assert told(store) == ["opened"]
+
+
 def test_every_decision_has_a_stored_reason(store: Store, make: Make, t0: float) -> None:
     cycle(store, make().ts, make())
     cycle(store, t0 + HOUR, at(make(), t0 + HOUR, "cleared"))
