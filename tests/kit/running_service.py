@@ -28,6 +28,12 @@ class Running:
     url: str
     grpc: str
     time: list[float]
+    thread: threading.Thread
+
+    def stop(self) -> None:
+        """As SIGTERM does."""
+        self.service.stop()
+        self.thread.join(20)
 
     def get(self, path: str, **options) -> requests.Response:
         return requests.get(self.url + path, timeout=10, **options)
@@ -67,7 +73,7 @@ def services(tmp_path: Path) -> Iterator[Callable[..., Running]]:
         thread.start()
         started.append((service, thread))
         ready = lines.get(timeout=20)
-        return Running(service, "http://" + address(ready), ready.partition("grpc=")[2].split()[0], time)
+        return Running(service, "http://" + address(ready), ready.partition("grpc=")[2].split()[0], time, thread)
 
     try:
         yield start
