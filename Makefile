@@ -47,6 +47,8 @@ lock:
 	  --no-annotate --no-header --extra service --group dev pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --no-annotate --no-header -c requirements.lock --group pyproject.toml:browser -o requirements-browser.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --no-annotate --no-header --group pyproject.toml:providers -o requirements-providers.lock
 
 clean:
 	rm -rf .venv .cache build demo-out *.egg-info

@@ -40,7 +40,7 @@ def chat_completion(response: Any) -> Reading:
     if usage is not None:
         _completion_usage(reading, usage)
     put_provider(reading, response)
-    if reading.get(names.PROVIDER) == "openai" and _from_azure(choices, response):
+    if choices and reading.get(names.PROVIDER) == "openai" and _from_azure(choices[0], response):
         reading[names.PROVIDER] = "azure.ai.openai"
     return reading if len(reading) > 1 else {}
 
@@ -63,9 +63,8 @@ def _completion_usage(reading: Reading, usage: Any) -> None:
         reading |= {names.COST_AMOUNT: cost, names.COST_CURRENCY: "USD", names.COST_SOURCE: "provider"}
 
 
-def _from_azure(choices: list[Any], response: Any) -> bool:
+def _from_azure(first: Any, response: Any) -> bool:
     """Azure annotates every answer with the verdict of its content filter; OpenAI never does."""
-    first = choices[0] if choices else None
     return extra(first, "content_filter_results") is not None or extra(response, "prompt_filter_results") is not None
 
 

@@ -41,11 +41,13 @@ def extra(thing: Any, name: str) -> Any:
     """A field that most classes lack: asking a pydantic object for one by attribute costs more than all the rest."""
     if isinstance(thing, dict):
         return dict.get(thing, name)
-    for place in ("__dict__", "__pydantic_extra__"):
-        fields = getattr(thing, place, None)
-        if type(fields) is dict and name in fields:
-            return fields[name]
-    return None
+    fields = getattr(thing, "__dict__", None)
+    if type(fields) is not dict:
+        return None
+    if name in fields:
+        return fields[name]
+    more = getattr(thing, "__pydantic_extra__", None)
+    return more.get(name) if type(more) is dict else None
 
 
 def count(value: Any) -> int | None:

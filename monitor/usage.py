@@ -100,7 +100,11 @@ def _merge(merged: Reading, chunk: Any) -> None:
     kind = field(chunk, "type")
     if type(kind) is str and (kind in _SILENT or kind.endswith(".delta")):
         return
-    for name, value in read(chunk).items():
+    reading = read(chunk)
+    if not merged:
+        merged.update(reading)
+        return
+    for name, value in reading.items():
         if name not in merged:
             merged[name] = value
         elif name in _ADDING:
