@@ -31,3 +31,13 @@ def _record(chance: random.Random, ts: float, dear: bool) -> Record:
         call, input_tokens=tokens, output_tokens=round(chance.lognormvariate(4, 0.3)), latency_ms=800.0, status="ok"
     )
     return Record(ts, call, (Judgement(ts, override=chance.choice(["accepted"] * 9 + ["edited"])),), None)
+
+
+def fields(record: Record) -> dict[str, object]:
+    """A record as a line of a call record file."""
+    call = record.call
+    assert call is not None
+    names = ("ts", "workflow", "segment", "risk_tier", "model", "prompt_version", "latency_ms", "status")
+    tokens = {"input_tokens": call.input_tokens, "output_tokens": call.output_tokens}
+    override = {"override": record.judgements[0].override == "edited"}
+    return {**{name: getattr(call, name) for name in names}, **tokens, **override}

@@ -6,8 +6,9 @@ import sys
 import time
 
 import pytest
+import workload
 from driftbell_process import driftbell
-from running_service import CALL
+from running_service import CALL, NOW
 
 
 def test_help_names_every_command():
@@ -119,3 +120,38 @@ def test_doctor_tells_what_is_good_and_what_is_not(tmp_path):
     assert "NOT_SET_HERE" in ended.stdout
     file.write_text("listen: {http: 127.0.0.1:0, grpc: null}\n")
     assert driftbell("doctor", "--config", file, "--data-dir", tmp_path / "none").returncode == 0
+
+
+def test_replay_writes_a_line_per_incident_and_says_what_a_week_would_have_brought(tmp_path):
+    file, prices, out = tmp_path / "history.jsonl", tmp_path / "prices.json", tmp_path / "out.jsonl"
+    prices.write_text(json.dumps(workload.PRICES))
+    with file.open("w") as lines:
+        for records in workload.hours(NOW // 86400 * 86400):
+            for record in records:
+                lines.write(json.dumps(workload.fields(record)) + "\n")
+        lines.write("this is no record\n")
+    ended = driftbell("replay", file, "--prices", prices, "--json", out)
+    assert ended.returncode == 0, ended.stderr
+    incidents = [json.loads(line) for line in out.read_text().splitlines()]
+    published = {"ts", "workflow", "family", "metric", "segment", "cause", "severity", "observed", "usual"}
+    assert published | {"started_at", "title"} <= set(incidents[0])
+    assert [(line["workflow"], line["family"], line["segment"]) for line in incidents] == [("triage", "cost", "amer")]
+    assert "week 1: 1 page" in ended.stdout
+    assert "nothing was sent" in ended.stdout
+    assert f"line {workload.HOURS * workload.PER_HOUR + 1}: not JSON" in ended.stdout
+
+
+@pytest.mark.parametrize("content", [b"", b"\x1f\x8b broken gzip", b"\x00" * 100, b"{}\n" * 10, b"[" * 5000])
+def test_replay_of_a_file_without_a_record_is_told_and_is_no_crash(tmp_path, content):
+    file = tmp_path / "history.jsonl"
+    file.write_bytes(content)
+    ended = driftbell("replay", file)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr == ""
+    assert "0 records" in ended.stdout
+
+
+def test_replay_of_a_file_that_is_not_there_is_one_line(tmp_path):
+    ended = driftbell("replay", tmp_path / "none.jsonl")
+    assert ended.returncode == 1
+    assert len(ended.stderr.splitlines()) == 1
