@@ -92,6 +92,14 @@ class Config(Section):
     alerts: AlertSettings = AlertSettings()
     weekly: WeeklySettings = WeeklySettings()
 
+    @model_validator(mode="after")
+    def _someone_is_told(self) -> Self:
+        if self.alerts.channels and not self.alerts.routes:
+            raise ValueError(
+                "there are channels but no alerts.routes, so nobody would be told; add 'routes: [{channels: [NAME]}]'"
+            )
+        return self
+
     def price_table(self) -> PriceTable:
         """The prices as the collectors use them."""
         models = {

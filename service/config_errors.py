@@ -32,7 +32,9 @@ def _complaint(mistake: ErrorDetails, schema: Mapping[str, Any], root: yaml.Node
         text = "is missing"
     elif mistake["type"] == "extra_forbidden":
         text = _unknown_key(str(location[-1]), _known_keys(schema, location[:-1]))
-    where = ".".join(path) or "the file"
+    if not path:
+        return (0, text)
+    where = ".".join(path)
     return (0, f"{where}: {text}") if line is None else (line, f"line {line}: {where}: {text}")
 
 

@@ -18,6 +18,7 @@ schedule: {evaluate_every: 30s}
 alerts:
   channels:
     hook: {kind: webhook, url: "https://example.com/in", secrets: ["env:HOOK_SECRET"]}
+  routes: [{channels: [hook]}]
 """
 
 
@@ -131,3 +132,8 @@ def test_an_address_is_a_host_and_a_port(text, pair):
 def test_what_is_no_address_is_refused(text):
     with pytest.raises(ValueError, match="HOST:PORT"):
         parse_address(text)
+
+
+def test_channels_without_a_route_are_refused(tmp_path):
+    told = complaint(tmp_path, FULL.replace("  routes: [{channels: [hook]}]\n", ""))
+    assert "nobody would be told" in told
