@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 INTRODUCTION = """Twenty days of three LLM features: 51,904 calls and tasks of real production traffic, with eleven \
 incidents put in, sent over OTLP/HTTP to a fresh driftbell on 127.0.0.1.
 """
-NEXT_STEPS = """[bold]Your own application[/bold] needs four lines:
+NEXT_STEPS = """[bold]Your own application[/bold] needs four lines; the function stays as it was:
 
     from driftbell import monitor
     monitor.configure(service="helpdesk")
 
-    @monitor.observe(workflow="ticket-triage", segment=lambda ticket: ticket.country)
-    def triage(ticket): ...          # as it was; return the provider's response or call monitor.current_call()
+    @monitor.observe(workflow="triage", segment=lambda ticket: ticket.country)
+    def triage(ticket): ...
 
-and a service beside it: [bold]driftbell serve[/bold]   (README.md tells what it can do)"""
+and a service beside it: [bold]driftbell serve[/bold]. README.md tells more."""
 
 
 @click.command(name="demo")
@@ -78,6 +78,6 @@ def _report(console: "Console", outcome: "Outcome", out: Path, files: int, secon
     if outcome.incidents:
         console.print(incident_table(outcome.incidents))
     console.print(f"[bold]{outcome.summary.rendered.subject}[/bold]", soft_wrap=True)
-    console.print(f"\n{files} files in {out}/: the messages as text and HTML, the weekly summary in three forms;")
-    console.print(f"open {out}/weekly-summary.html\n")
+    console.print(f"\nEach message as text and HTML, and the summary in three forms: {files} files in {out}/.")
+    console.print(f"Open {out}/weekly-summary.html\n")
     console.print(NEXT_STEPS, highlight=False)
