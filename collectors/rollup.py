@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from driftbell.collectors.call import Call, Judgement, ManualTask
 from driftbell.collectors.point import Point, PointKey
+from driftbell.collectors.pricing import billed_attempts
 
 MINUTE = 60
 OUTPUT_CLASSES = 24
@@ -152,7 +153,7 @@ def _usage(point: Point, call: Call) -> None:
         cached = min(call.cached_tokens or 0, call.input_tokens)
         weighed = call.input_tokens - cached + CACHED_WEIGHT * cached + OUTPUT_WEIGHT * (call.output_tokens or 0)
         if weighed > 0:
-            point.quantity("price", 1e6 * call.cost_usd / (call.attempts * weighed))
+            point.quantity("price", 1e6 * call.cost_usd / (billed_attempts(call) * weighed))
 
 
 def _answer(point: Point, call: Call) -> None:

@@ -13,8 +13,12 @@ from driftbell.detectors.series import Series
 
 CARRIES = 0.75
 """Share of the excess that a slice must carry to be named."""
-APART = 3.0
-"""Standard errors by which its change must exceed that of all others."""
+APART = 2.0
+"""Standard errors by which its change must exceed that of all others, unless the evidence itself points at it."""
+HINTED = 0.5
+"""The same where the evidence points at the slice."""
+ALIKE = 0.4
+"""The others moved alike when their change is more than this part of the slice's."""
 FEW = 20
 """Values below which a slice has no usual level of its own."""
 NEAR = 6 * 3600.0
@@ -65,14 +69,18 @@ class Evidence:
     markers: Sequence[Marker] = field(default=())
 
 
-def explain(series: Series, evidence: Evidence) -> Change:
-    """What changed in ``series``, and which slice carries it."""
+def explain(series: Series, evidence: Evidence, hint: str | None = None) -> Change:
+    """What changed in ``series``, and which slice carries it.
+
+    ``hint`` is the segment whose own test holds more evidence than the whole workflow's. If all segments had moved
+    alike the workflow's would hold more, as it has more calls; so only the share of the segment is checked then.
+    """
     usual = quantity(evidence.before, series) if series.kind != "rate" else None
     cap = percentile(usual, 0.99) if usual is not None and usual.count else None
     tail = percentile(usual, 0.95) if usual is not None and usual.count else None
     carriers: dict[str, Carrier] = {}
     for dimension in DIMENSIONS:
-        found = _carrier(dimension, series, evidence, cap, tail)
+        found = _carrier(dimension, series, evidence, cap, tail, hint if dimension == "segment" else None)
         if found is not None:
             carriers[dimension] = found
     if "segment" in carriers:
@@ -100,7 +108,7 @@ def _levels(
 
 
 def _carrier(
-    dimension: str, series: Series, evidence: Evidence, cap: float | None, tail: float | None
+    dimension: str, series: Series, evidence: Evidence, cap: float | None, tail: float | None, hint: str | None
 ) -> Carrier | None:
     before = _levels(evidence.before, dimension, series, cap, tail)
     after = _levels(evidence.after, dimension, series, cap, tail)
@@ -119,22 +127,22 @@ def _carrier(
     gain = sum(max(excess, 0.0) for excess, _, _ in shifts.values())
     if gain <= 0:
         return None
-    value = max(shifts, key=lambda v: (shifts[v][0], v))
+    value = hint if hint in shifts else max(shifts, key=lambda v: (shifts[v][0], v))
     excess, error, fresh_mark = shifts[value]
     share = excess / gain
     others = [v for v in shifts if v != value]
     other_n = sum(after[v].n for v in others)
     is_fresh = bool(fresh_mark) and dimension in ("prompt_version", "model")
-    if share < CARRIES:
+    if share < (CARRIES if hint is None else HINTED):
         return None
     if other_n < 5:
         return Carrier(dimension, value, share, True) if is_fresh else None
     other_shift = sum(shifts[v][0] for v in others) / other_n
     other_error = sum(shifts[v][1] * after[v].n ** 2 for v in others) / other_n**2
     shift = excess / after[value].n
-    if shift - other_shift < APART * math.sqrt(error + other_error):
+    if hint is None and shift - other_shift < APART * math.sqrt(error + other_error):
         return None
-    if other_shift > 0.4 * shift:
+    if other_shift > (ALIKE if hint is None else HINTED) * shift:
         return None
     return Carrier(dimension, value, share, is_fresh)
 

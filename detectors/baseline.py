@@ -145,6 +145,15 @@ class Share:
         """The usual share (Jeffreys estimate, so that it is never 0 or 1)."""
         return (self.hits + 0.5) / (self.trials + 1.0)
 
+    def doubt(self, z: float) -> float:
+        """How far the true share may lie above `level`: Wilson's upper bound at ``z`` standard errors."""
+        n, share = self.trials, self.hits / self.trials if self.trials else 1.0
+        if not n:
+            return 1.0
+        middle = share + z * z / (2 * n)
+        error = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+        return max((middle + error) / (1 + z * z / n) - self.level(), 0.0)
+
 
 @dataclass(slots=True)
 class Residuals:

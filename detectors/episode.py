@@ -25,10 +25,8 @@ EXPLAINS: dict[str, frozenset[str]] = {
     "review_ms": frozenset({"edit_distance", "override"}),
 }  # fmt: skip
 """What a change of one metric explains by itself. An outage moves retries and latency, never the other way round."""
-TOGETHER = 12 * 3600.0
-"""A metric of the same family that alarms within this time of an episode's first alarm belongs to it."""
-FOLLOWS = 36 * 3600.0
-"""What the leading metric explains may alarm this much later: it shows in fewer calls."""
+TOGETHER = 6 * 3600.0
+"""A series whose onset is this near belongs together with what explains it or is of its family."""
 
 
 @dataclass(slots=True)
@@ -43,13 +41,13 @@ class Episode:
     keys: dict[str, str] = field(default_factory=dict)
     watches: list[int] = field(default_factory=list)
 
-    def holds(self, metric: str, family: str, ts: float) -> bool:
-        """Whether an alarm of ``metric`` at ``ts`` belongs to this episode."""
+    def holds(self, metric: str, family: str, started_at: float) -> bool:
+        """Whether a series that began to move at ``started_at`` belongs to this episode."""
         if metric == self.metric:
             return True
-        if explains(self.metric, metric) or explains(metric, self.metric):
-            return ts - self.fired_at <= FOLLOWS
-        return family == self.family and ts - self.fired_at <= TOGETHER
+        kin = family == self.family or explains(self.metric, metric) or explains(metric, self.metric)
+        near = abs(started_at - self.started_at) <= TOGETHER or abs(started_at - self.fired_at) <= TOGETHER
+        return kin and near
 
 
 def explains(cause: str, effect: str) -> bool:

@@ -66,7 +66,7 @@ class Reporter:
     def _fired(self, i: int, start: int, ts: float, evidence: list[float]) -> list[Finding]:
         watch = self.detector.watches[i]
         for episode in self.detector.episodes:
-            if episode.holds(watch.series.metric, watch.series.family, ts):
+            if episode.holds(watch.series.metric, watch.series.family, self.detector.tests.change(i)[0]):
                 return [self._join(episode, i, start, ts, evidence[i])]
         lead = self._lead(i, evidence)
         first = self.detector.watches[lead]
@@ -102,12 +102,13 @@ class Reporter:
 
     def _change(self, watch: Watch, start: int) -> Change:
         until = start + BIN
-        onset = max(watch.rested_at, until - LONGEST)
+        assert watch.alarm is not None
+        onset = max(watch.alarm.started_at, until - LONGEST)
         whole_hour = onset // HOUR * HOUR
         before = self.history.points(self.detector.workflow, whole_hour - REFERENCE, whole_hour, "hour")
         after = self.history.points(self.detector.workflow, onset // 60 * 60, until, "minute")
         markers = self.history.markers(self.detector.workflow, onset - DAY, until)
-        return explain(watch.series, Evidence(before, after, onset, markers))
+        return explain(watch.series, Evidence(before, after, onset, markers), watch.segment)
 
     def _finding(self, watch: Watch, ts: float, change: Change, log_e: float) -> Finding:
         series, before, after = watch.series, change.before, change.after
@@ -115,7 +116,7 @@ class Reporter:
         plain = self._plain(watch, watch.alarm, ts, "fired")
         if after is None:
             return replace(plain, log_evidence=log_e, cause=change.cause, segments=change.segments)
-        per_hour = after.n / max((ts - watch.rested_at) / HOUR, BIN / HOUR)
+        per_hour = after.n / max((ts - watch.alarm.started_at) / HOUR, BIN / HOUR)
         dollars = (after.shown - before.shown) * per_hour if series.unit == "usd" and before is not None else None
         error = 1.96 * (after.variance / after.n) ** 0.5
         return replace(

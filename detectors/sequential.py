@@ -26,6 +26,8 @@ BLOCK = 6 * 3600
 LAMBDAS = (0.15, 0.3, 0.6, 1.0, 1.7, 2.8)
 """Sizes of change in standard deviations that the mixture aims at."""
 K = len(LAMBDAS)
+AT_REST = 0.7
+"""Log R below which a series counts as undisturbed (R settles around 1)."""
 FLOOR = -60.0
 CEILING = 600.0
 
@@ -53,13 +55,16 @@ class EDetectors:
     toll: Floats = field(default_factory=_empty_k)
     total: Floats = field(default_factory=_empty_k)
     count: Floats = field(default_factory=_empty_k)
+    onset: Floats = field(default_factory=_empty_k)
+    seen: Floats = field(default_factory=_empty_k)
+    moved: Floats = field(default_factory=_empty_k)
     wiggle2: Floats = field(default_factory=_empty)
 
     def grow(self, extra: int) -> None:
         """Make room for ``extra`` more series at rest; a slope of zero keeps a series there until it is set."""
         zeros = np.zeros((extra, K))
         self.log_r = np.concatenate([self.log_r, zeros + FLOOR])
-        for name in ("told", "slope", "toll", "total", "count"):
+        for name in ("told", "slope", "toll", "total", "count", "onset", "seen", "moved"):
             setattr(self, name, np.concatenate([getattr(self, name), zeros]))
         self.wiggle2 = np.concatenate([self.wiggle2, np.zeros(extra)])
 
@@ -72,15 +77,18 @@ class EDetectors:
     def rest(self, index: int) -> None:
         """Put one series back to rest."""
         self.log_r[index] = FLOOR
+        self.seen[index] = 0.0
+        self.moved[index] = 0.0
         self.told[index] = 0.0
         self.total[index] = 0.0
         self.count[index] = 0.0
 
-    def step(self, total: Floats, count: Floats, extra: Floats) -> Floats:
+    def step(self, total: Floats, count: Floats, extra: Floats, residual: Floats, end: float) -> Floats:
         """Take one step of sums ``total`` of ``count`` scores per series; return the log evidence per series.
 
         ``extra`` is added to the variance between blocks (what the comparison group of a contrast contributes;
-        zero elsewhere). Series without scores stay as they are.
+        zero elsewhere). ``residual`` is the total less what is usual, in standard deviations, and ``end`` the end of
+        the step. Series without scores stay as they are.
         """
         active = (count > 0)[:, None] & (self.slope != 0.0)
         fresh = self.log_r <= 0.0
@@ -92,7 +100,17 @@ class EDetectors:
         grown = np.logaddexp(self.log_r, 0.0) + (exponent - told)
         np.copyto(self.log_r, np.clip(grown, FLOOR, CEILING), where=active)
         np.copyto(self.told, exponent, where=active)
+        resting = self.log_r <= AT_REST
+        self.onset = np.where(resting, end, self.onset)
+        self.seen = np.where(resting, 0.0, self.seen + count[:, None])
+        self.moved = np.where(resting, 0.0, self.moved + residual[:, None])
         return self.evidence()
+
+    def change(self, index: int) -> tuple[float, float, float]:
+        """``(onset, n, mean shift)`` of one series, as the size of change with the most evidence has it."""
+        best = int(np.argmax(self.log_r[index]))
+        n = float(self.seen[index, best])
+        return float(self.onset[index, best]), n, float(self.moved[index, best]) / max(n, 1.0)
 
     def evidence(self) -> Floats:
         """Log of the mixture ``mean_k R_k`` per series, shape ``(m,)``."""

@@ -20,7 +20,7 @@ from driftbell.detectors.watch import Alarm, Watch
 from driftbell.detectors.workflow import WorkflowDetector
 
 VERSION = 1
-_ARRAYS = ("log_r", "told", "slope", "toll", "total", "count", "wiggle2")
+_ARRAYS = ("log_r", "told", "slope", "toll", "total", "count", "onset", "seen", "moved", "wiggle2")
 
 
 class StateError(ValueError):
@@ -96,12 +96,11 @@ def _dump_watch(watch: Watch) -> dict[str, Any]:
         "scale": watch.residuals.scale,
         "block": watch.block,
         "rest": watch.rest,
-        "rested_at": watch.rested_at,
-        "since_rest": watch.since_rest,
         "suspect": watch.suspect,
         "offsets": list(watch.offsets.items()),
         "offset": watch.offset,
         "wiggle": watch.wiggle,
+        "worth": watch.worth,
         "ready": watch.ready,
         "alarm": asdict(watch.alarm) if watch.alarm is not None else None,
     }
@@ -116,10 +115,9 @@ def _load_watch(stored: dict[str, Any]) -> Watch:
         Residuals(blocks, stored["scale"]),
     )
     watch.block, watch.rest = _pair(stored["block"]), _pair(stored["rest"])
-    watch.since_rest, watch.rested_at = _pair(stored["since_rest"]), stored["rested_at"]
     watch.offsets = dict(stored["offsets"])
     watch.suspect, watch.ready = stored["suspect"], stored["ready"]
-    watch.offset, watch.wiggle = stored["offset"], stored["wiggle"]
+    watch.offset, watch.wiggle, watch.worth = stored["offset"], stored["wiggle"], stored["worth"]
     watch.alarm = Alarm(**stored["alarm"]) if stored["alarm"] is not None else None
     return watch
 

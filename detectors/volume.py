@@ -21,7 +21,7 @@ EVIDENCE = 17.0
 """Chernoff exponent of the Poisson tail beyond which a user's count is no coincidence (about 4e-8)."""
 FEWEST = 12
 """Calls that a surge must have at least."""
-FEWEST_MISSED = 60
+FEWEST_MISSED = 100
 """Calls that a silence must have cost at least at usual traffic, so that a holiday is not silence."""
 BATCH = 4 * HOUR
 NIGHT = (20, 7)

@@ -27,7 +27,7 @@ class Alarm:
     def recovers(self, n: float, deviation: float) -> bool:
         """Take in ``n`` scores with total ``deviation`` from the usual level; True once the level is back."""
         half = self.shift / 2
-        rate = min(abs(half), 1.5)
+        rate = min(abs(half), 1.0)
         sign = 1.0 if self.shift > 0 else -1.0
         self.recovery = max(0.0, self.recovery - sign * (deviation - n * half) * rate - n * rate * rate / 2)
         return self.recovery > RECOVERED
@@ -37,9 +37,9 @@ class Alarm:
 class Watch:
     """One statistic of one group.
 
-    ``block`` is ``(n, total residual)`` of the running block and ``since_rest`` the same since the evidence was last
-    at rest, at ``rested_at``. ``rest`` are the decayed sums of the other segments, for a contrast. ``offset`` and
-    ``wiggle`` are in standard deviations of one score; ``ready`` says that the series may page.
+    ``block`` is ``(n, total residual)`` of the running block. ``rest`` are the decayed sums of the other segments, for
+    a contrast. ``offset``, ``wiggle`` and ``worth`` (the smallest change worth a page) are in standard deviations of
+    one score; ``ready`` says that the series may page.
     """
 
     group: GroupKey
@@ -48,12 +48,11 @@ class Watch:
     residuals: Residuals = field(default_factory=Residuals)
     block: tuple[float, float] = (0.0, 0.0)
     rest: tuple[float, float] = (0.0, 0.0)
-    rested_at: float = 0.0
-    since_rest: tuple[float, float] = (0.0, 0.0)
     suspect: bool = False
     offsets: dict[int, float] = field(default_factory=dict)
     offset: float = 0.0
     wiggle: float = 0.0
+    worth: float = 0.0
     ready: bool = False
     alarm: Alarm | None = None
 

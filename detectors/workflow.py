@@ -29,11 +29,18 @@ CATALOGUE: tuple[Series, ...] = (
 )
 FADE = 0.98
 """Per bin: the rest of a workflow is remembered for about four hours when a segment is compared with it."""
-AT_REST = 1.5
-"""Log evidence below which a series counts as undisturbed."""
+SPREADS = 0.25
+"""How far apart two segments may drift, relative to a move that they share."""
 SUSPECT = 0.4
 """Part of the threshold from which a series is under suspicion and teaches its baseline nothing."""
+MATTERS = 0.6
+"""Part of the smallest change worth a page that must show on average since the onset: a ramp starts from nothing."""
 LEAST_BLOCKS = 6
+SLACK = 5.0
+"""How many times rarer false alarms are than the bound of the test says, measured on unchanged streams
+(``bench/noise.py``): the tolerance is rarely used up, and the statistics of a workflow move together."""
+DOUBT = 1.5
+"""Standard errors of the reference that are granted to it."""
 
 
 @dataclass(slots=True)
@@ -110,12 +117,10 @@ class WorkflowDetector:
                 watch.block = (0.0, 0.0)
         turned = day != self.day
         if turned:
-            distrusted: dict[GroupKey, set[str]] = {}
-            for watch in self.watches:
-                if watch.alarm is not None or watch.suspect:
-                    distrusted.setdefault(watch.group, set()).add(watch.series.measure)
-            for key, group in self.groups.items():
-                group.turn_day(distrusted.get(key, set()))
+            # Of one measure all groups learn or none: references of different age would look like a contrast.
+            distrusted = {w.series.measure for w in self.watches if w.alarm is not None or w.suspect}
+            for group in self.groups.values():
+                group.turn_day(distrusted)
             self.day = day
         self.block = start // BLOCK
         self.tests.new_block()
@@ -169,17 +174,21 @@ class WorkflowDetector:
             watch.offsets = watch.residuals.offsets(watch.wiggle)
         watch.offset = watch.offsets.get(slot_of(start), 0.0)
         tests.wiggle2[i] = watch.wiggle * watch.wiggle
-        doubt = self.settings.wiggle * watch.wiggle + 1.0 / math.sqrt(size)
+        doubt = self.settings.wiggle * watch.wiggle + DOUBT / math.sqrt(size)
         worth = self.settings.worth.get(series.metric, series.worth)
         if series.kind == "quantity":
             biggest = max(watch.distributions(group), key=lambda d: d.size)
-            delta = self.settings.tolerance * abs(biggest.shift_score(worth)) + doubt
+            watch.worth = abs(biggest.shift_score(worth))
+            delta = self.settings.tolerance * watch.worth + doubt
             for k, rate in enumerate(LAMBDAS):
                 tests.slope[i, k] = series.direction * rate
                 tests.toll[i, k] = rate * rate / 2 + rate * (series.direction * watch.offset + delta)
         else:
             spread = math.sqrt(level * (1 - level))
+            watch.worth = worth / spread
             usual = min(max(level + watch.offset * spread, 0.1 / size), 0.98)
+            if series.kind == "rate":
+                doubt = self.settings.wiggle * watch.wiggle + group.shares[series.measure].doubt(DOUBT) / spread
             null = min(usual + self.settings.tolerance * worth + doubt * spread, 0.98)
             for k, rate in enumerate(LAMBDAS):
                 goal = min(null + rate * max(spread, math.sqrt(null * (1 - null))), 0.5 + null / 2)
@@ -192,30 +201,35 @@ class WorkflowDetector:
         """Score the bin and step the tests."""
         done = Step()
         m = len(self.watches)
-        total, count, extra = np.zeros(m), np.zeros(m), np.zeros(m)
+        total, count, extra, residual = np.zeros(m), np.zeros(m), np.zeros(m), np.zeros(m)
         moved: dict[int, tuple[float, float]] = {}
         self._plain(total, count, moved)
         self._contrasts(total, count, extra, moved)
         if not moved:
             return done
-        evidence = self.tests.step(total, count, extra)
-        limit = self.threshold()
-        for i, (n, residual) in moved.items():
+        for i, (n, away) in moved.items():
             watch = self.watches[i]
-            watch.block = (watch.block[0] + n, watch.block[1] + residual)
+            watch.block = (watch.block[0] + n, watch.block[1] + away)
+            residual[i] = away - n * watch.offset
             if watch.alarm is not None:
                 settled = start - watch.alarm.fired_at > self.settings.settle_hours * 3600
-                if watch.alarm.recovers(n, residual - n * watch.offset) or settled:
+                if watch.alarm.recovers(n, float(residual[i])) or settled:
                     done.cleared.append((i, watch.alarm))
-                    self._end_alarm(i, start, settled)
-            elif evidence[i] < AT_REST:
-                watch.rested_at, watch.since_rest = float(start + BIN), (0.0, 0.0)
-            else:
-                watch.since_rest = (watch.since_rest[0] + n, watch.since_rest[1] + residual - n * watch.offset)
-                watch.suspect = watch.suspect or bool(evidence[i] > SUSPECT * limit)
-                if evidence[i] > limit and watch.ready:
-                    done.fired.append(i)
+                    self._end_alarm(i, settled)
+        evidence = self.tests.step(total, count, extra, residual, float(start + BIN))
+        limit = self.threshold()
+        for i in np.flatnonzero(evidence > SUSPECT * limit).tolist():
+            watch = self.watches[i]
+            watch.suspect = True
+            if i in moved and watch.alarm is None and watch.ready and evidence[i] > limit and self._matters(i):
+                done.fired.append(i)
         return done
+
+    def _matters(self, i: int) -> bool:
+        """Whether the change since its onset is large enough for a page."""
+        watch = self.watches[i]
+        _, n, shift = self.tests.change(i)
+        return n > 0 and watch.series.direction * shift >= MATTERS * watch.worth
 
     def _plain(self, total: Floats, count: Floats, moved: dict[int, tuple[float, float]]) -> None:
         for group in self.groups.values():
@@ -247,20 +261,23 @@ class WorkflowDetector:
             a, b = watch.rest
             watch.rest = rest = (a * FADE + all_n - n, b * FADE + all_residual - residual)
             if n and rest[0] >= 20:
-                difference = residual - n * rest[1] / rest[0]
-                count[i], total[i], extra[i] = n, difference, 1.0 / rest[0]
+                common = rest[1] / rest[0]
+                difference = residual - n * common
+                count[i], total[i], extra[i] = n, difference, 1.0 / rest[0] + (SPREADS * common) ** 2
                 moved[i] = (n, difference)
 
     def threshold(self) -> float:
         """Log evidence at which a series pages: its equal part of the workflow's budget of false pages."""
         steps = 30 * DAY / BIN
-        return math.log(max(len(self.watches), 50) * steps / self.settings.false_pages_per_month)
+        return math.log(max(len(self.watches), 50) * steps / self.settings.false_pages_per_month / SLACK)
 
     def raise_alarm(self, i: int, start: int) -> Alarm:
         """Put a watch into alarm: what it saw since yesterday is not learned."""
         watch = self.watches[i]
-        n, residual = watch.since_rest
-        watch.alarm = Alarm(float(start + BIN), watch.rested_at, residual / max(n, 1.0), segment=watch.segment)
+        onset, _, shift = self.tests.change(i)
+        least = 0.5 * watch.worth * watch.series.direction
+        shift = max(shift, least) if watch.series.direction > 0 else min(shift, least)
+        watch.alarm = Alarm(float(start + BIN), onset, shift, segment=watch.segment)
         group = self.groups[watch.group]
         if watch.series.kind == "rate":
             group.shares[watch.series.measure].held = (0, 0)
@@ -269,10 +286,9 @@ class WorkflowDetector:
                 distribution.held = {}
         return watch.alarm
 
-    def _end_alarm(self, i: int, start: int, settled: bool) -> None:
+    def _end_alarm(self, i: int, settled: bool) -> None:
         watch = self.watches[i]
         watch.alarm = None
-        watch.rested_at, watch.since_rest = float(start + BIN), (0.0, 0.0)
         self.tests.rest(i)
         if not settled:
             return
