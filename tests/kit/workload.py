@@ -28,7 +28,11 @@ def _record(chance: random.Random, ts: float, dear: bool) -> Record:
     tokens = round(chance.lognormvariate(6.9, 0.25)) * (3 if dear and segment == "amer" else 1)
     call = Call(ts, "triage", segment=segment, risk_tier="high", model="atlas", prompt_version="v1")
     call = replace(
-        call, input_tokens=tokens, output_tokens=round(chance.lognormvariate(4, 0.3)), latency_ms=800.0, status="ok"
+        call,
+        input_tokens=tokens,
+        output_tokens=round(chance.lognormvariate(4, 0.3)),
+        latency_ms=800.0,
+        usage_source="provider",
     )
     return Record(ts, call, (Judgement(ts, override=chance.choice(["accepted"] * 9 + ["edited"])),), None)
 
