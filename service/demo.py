@@ -36,7 +36,7 @@ BEGINS = 1772496000.0
 ENDS = 1774224000.0
 """Mon 2026-03-23 00:00 UTC."""
 WEEK = 7 * 86_400.0
-EVALUATED_EVERY = 7200.0
+EVALUATED_EVERY = 14400.0
 """Seconds of the sample's time between two rounds; a service on the real clock looks every minute."""
 SECRET = "DRIFTBELL_DEMO_SECRET"
 
