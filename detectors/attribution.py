@@ -8,7 +8,7 @@ from driftbell.collectors.call import Marker
 from driftbell.collectors.point import Point
 from driftbell.detectors.decomposition import FACTORS, cells_of, decompose
 from driftbell.detectors.finding import Cause, Confidence
-from driftbell.detectors.measure import Level, level, percentile, quantity
+from driftbell.detectors.measure import Level, level, percentile, quantity, shown
 from driftbell.detectors.series import Series
 
 CARRIES = 0.75
@@ -88,6 +88,8 @@ def explain(series: Series, evidence: Evidence, hint: str | None = None) -> Chan
     segment = carriers["segment"].value if "segment" in carriers else None
     before = level(_slice(evidence.before, segment), series, None, tail)
     after = level(_slice(evidence.after, segment), series, None, tail)
+    if before is not None and after is not None:
+        before, after = shown(before, after, _slice(evidence.after, segment), series)
     return Change(before, after, _cause(series, evidence, carriers), segment, (segment,) if segment else ())
 
 

@@ -37,9 +37,22 @@ class Distribution:
     tail_from: int = 0
     tail_share: float = 0.0
 
-    def observe(self, bucket: int, n: int) -> None:
-        """Remember ``n`` values for later learning."""
-        self.today[bucket] = self.today.get(bucket, 0) + n
+    def observe(self, buckets: dict[int, int]) -> None:
+        """Remember values for later learning."""
+        today = self.today
+        for index, n in buckets.items():
+            today[index] = today.get(index, 0) + n
+
+    def total(self, buckets: dict[int, int]) -> tuple[float, int]:
+        """``(sum of the normal scores, values beyond the usual tail)`` of values given by bucket."""
+        scores, tail_from = self._scores, self.tail_from
+        total, hits = 0.0, 0
+        for index, n in buckets.items():
+            score = scores.get(index)
+            total += n * (self.score(index) if score is None else score)
+            if index >= tail_from:
+                hits += n
+        return total, hits
 
     def turn_day(self, trusted: bool) -> None:
         """Learn the day before yesterday's midnight-to-midnight values, or drop them when not ``trusted``."""
@@ -121,25 +134,21 @@ class Share:
     hits: float = 0.0
     trials: float = 0.0
     held: tuple[int, int] = (0, 0)
-    today: tuple[int, int] = (0, 0)
-
-    def observe(self, hits: int, trials: int) -> None:
-        """Remember trials for later learning."""
-        self.today = (self.today[0] + hits, self.today[1] + trials)
+    today: list[int] = field(default_factory=lambda: [0, 0])
 
     def turn_day(self, trusted: bool) -> None:
         """Learn the day before yesterday, or drop it when not ``trusted``."""
         if self.held[1] and trusted:
             self.hits = self.hits * DECAY + self.held[0]
             self.trials = self.trials * DECAY + self.held[1]
-        self.held = self.today if trusted else (0, 0)
-        self.today = (0, 0)
+        self.held = (self.today[0], self.today[1]) if trusted else (0, 0)
+        self.today = [0, 0]
 
     def relearn(self) -> None:
         """Take what was seen since yesterday as the new normal."""
         self.hits = float(self.held[0] + self.today[0])
         self.trials = float(self.held[1] + self.today[1])
-        self.held = self.today = (0, 0)
+        self.held, self.today = (0, 0), [0, 0]
 
     def level(self) -> float:
         """The usual share (Jeffreys estimate, so that it is never 0 or 1)."""

@@ -14,16 +14,21 @@ KNOWN_FROM = 30
 
 @dataclass(slots=True)
 class Tally:
-    """Sums of one bin: values scored, their total score, and hits (of a rate, or beyond the usual tail)."""
+    """Sums of one bin for one measure, all strata together.
+
+    ``count`` values were scored, with ``total`` score; ``hits`` of them were hits (of a rate) or lay beyond the usual
+    tail, where ``expected`` were to be.
+    """
 
     count: float = 0.0
     total: float = 0.0
     hits: float = 0.0
+    expected: float = 0.0
 
 
 @dataclass(slots=True)
 class Group:
-    """References by measure (or ``measure|stratum``) and the tallies of the running bin.
+    """References by measure (or ``measure|stratum``) and the tallies of the running bin, by measure.
 
     ``index`` maps a measure to the watches that test it.
     """
@@ -45,25 +50,25 @@ class Group:
             distribution = self.distributions.get(name)
             if distribution is None:
                 distribution = self.distributions[name] = Distribution()
+            distribution.observe(quantity.buckets)
             if distribution.size < KNOWN_FROM:
-                for index, n in quantity.buckets.items():
-                    distribution.observe(index, n)
                 continue
-            tally = self.tally.get(name)
+            measure = name.partition("|")[0] if "|" in name else name
+            tally = self.tally.get(measure)
             if tally is None:
-                tally = self.tally[name] = Tally()
-            for index, n in quantity.buckets.items():
-                distribution.observe(index, n)
-                tally.count += n
-                tally.total += n * distribution.score(index)
-                if index >= distribution.tail_from:
-                    tally.hits += n
+                tally = self.tally[measure] = Tally()
+            total, hits = distribution.total(quantity.buckets)
+            tally.count += quantity.count
+            tally.total += total
+            tally.hits += hits
+            tally.expected += quantity.count * distribution.tail_share
 
     def _rate(self, name: str, hits: int, trials: int) -> None:
         share = self.shares.get(name)
         if share is None:
             share = self.shares[name] = Share()
-        share.observe(hits, trials)
+        share.today[0] += hits
+        share.today[1] += trials
         if share.trials < KNOWN_FROM:
             return
         tally = self.tally.get(name)

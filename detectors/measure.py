@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from driftbell.collectors.point import ZERO_BUCKET, Point, Quantity, bucket_middle
 from driftbell.detectors.series import Series
 
 _SHOWN = {"price": "cost", "slowness": "latency_ms"}
-"""What a person is shown for a measure that is normalised for testing."""
+"""What a person is shown for a measure that is normalised for testing; what is usual then follows from the ratio."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +47,36 @@ def level(
     return Level(merged.count, mean, variance, shown)
 
 
-def quantity(points: Iterable[Point], series: Series) -> Quantity:
-    """The merged quantity that a person is shown for ``series``."""
-    name = _SHOWN.get(series.measure, series.measure)
-    merged = Quantity()
+def shown(before: Level, after: Level, points: Iterable[Point], series: Series) -> tuple[Level, Level]:
+    """The two levels as a person reads them: of a normalised measure, the real one and what it was to be."""
+    name = _SHOWN.get(series.measure)
+    if name is None or not before.shown:
+        return before, after
+    real = Quantity()
     for point in points:
         part = point.quantities.get(name)
         if part is not None:
-            merged.add(part)
+            real.add(part)
+    if not real.count:
+        return before, after
+    now = percentile(real, 0.95) if series.kind == "tail" else real.total / real.count
+    usual = now * before.shown / after.shown if after.shown else now
+    spread = (now / after.shown) ** 2 if after.shown else 1.0
+    return replace(before, shown=usual), replace(after, shown=now, variance=after.variance * spread)
+
+
+def quantity(points: Iterable[Point], series: Series) -> Quantity:
+    """The measure of ``series`` merged over ``points`` and strata."""
+    merged = Quantity()
+    for point in points:
+        if not series.strata:
+            part = point.quantities.get(series.measure)
+            if part is not None:
+                merged.add(part)
+            continue
+        for name, part in point.quantities.items():
+            if name.startswith(series.measure + "|"):
+                merged.add(part)
     return merged
 
 

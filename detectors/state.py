@@ -34,6 +34,7 @@ def dump(detector: WorkflowDetector) -> str:
         "version": VERSION,
         "block": detector.block,
         "day": detector.day,
+        "tiers": list(detector.tiers),
         "groups": [_dump_group(group) for group in detector.groups.values()],
         "watches": [_dump_watch(watch) for watch in watches],
         "tests": {name: getattr(detector.tests, name).tolist() for name in _ARRAYS} if watches else {},
@@ -53,6 +54,7 @@ def load(workflow: str, text: str, settings: DetectorSettings) -> WorkflowDetect
         )
     detector = WorkflowDetector(workflow, settings)
     detector.block, detector.day = body["block"], body["day"]
+    detector.tiers = dict.fromkeys(body["tiers"])
     for stored in body["groups"]:
         group = _load_group(stored)
         detector.groups[group.key] = group
@@ -79,7 +81,7 @@ def _dump_group(group: Group) -> dict[str, Any]:
 def _load_group(stored: dict[str, Any]) -> Group:
     group = Group((stored["key"][0], stored["key"][1]), stored["since"])
     for name, (hits, trials, held, today) in stored["shares"].items():
-        group.shares[name] = Share(hits, trials, (held[0], held[1]), (today[0], today[1]))
+        group.shares[name] = Share(hits, trials, (held[0], held[1]), today)
     for name, (known, held, today) in stored["distributions"].items():
         distribution = Distribution(dict(known), dict(held), dict(today))
         distribution.prepare()

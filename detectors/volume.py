@@ -153,7 +153,7 @@ class Volume:
 
     def _loop(self, start: int) -> VolumeAlarm | None:
         usual = self.usual_per_hour(start)
-        for bins in WINDOWS:
+        for bins in WINDOWS if sum(calls for calls, _ in self.recent) >= FEWEST else ():
             user, n = self._heaviest(bins)
             total = sum(calls for calls, _ in self.recent[-bins:])
             if user is None or n < FEWEST or not (self._outruns(n, total, bins, usual) or self._dominates(n, total)):

@@ -92,19 +92,11 @@ class Watch:
     def sums(self, group: Group) -> tuple[float, float, float]:
         """``(count, total for the test, total residual in standard deviations)`` of the running bin."""
         series = self.series
+        tally = group.tally[series.measure]
+        if series.kind == "quantity":
+            return tally.count, tally.total, tally.total
         if series.kind == "rate":
-            tally = group.tally[series.measure]
             level = group.shares[series.measure].level()
             return tally.count, tally.hits, (tally.hits - tally.count * level) / math.sqrt(level * (1 - level))
-        count = total = hits = expected = 0.0
-        for name in group.strata(series.measure) if series.strata else (series.measure,):
-            tally = group.tally.get(name)  # type: ignore[assignment]
-            if tally is not None:
-                count += tally.count
-                total += tally.total
-                hits += tally.hits
-                expected += tally.count * group.distributions[name].tail_share
-        if series.kind == "quantity":
-            return count, total, total
-        level = max(expected / count, 0.002) if count else 0.05
-        return count, hits, (hits - expected) / math.sqrt(level * (1 - level))
+        level = max(tally.expected / tally.count, 0.002)
+        return tally.count, tally.hits, (tally.hits - tally.expected) / math.sqrt(level * (1 - level))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from driftbell.collectors.point import Point
+from driftbell.collectors.point import Point, PointKey
 from driftbell.detectors import bypass, cost, instrument, quality, reliability, retrieval
 from driftbell.detectors.episode import Episode
 from driftbell.detectors.group import WHOLE, Group, GroupKey
@@ -65,6 +65,7 @@ class WorkflowDetector:
         self.workflow = workflow
         self.settings = settings
         self.groups: dict[GroupKey, Group] = {}
+        self.tiers: dict[str, None] = {}
         self.watches: list[Watch] = []
         self.index: dict[tuple[GroupKey, str, bool], int] = {}
         self.tests = EDetectors()
@@ -77,19 +78,23 @@ class WorkflowDetector:
         """Take in the points of ``[start, start + BIN)``; bins must come in order, without gaps."""
         if start // BLOCK != self.block:
             self._turn_block(start)
-        calls, users = 0, dict[str, int]()
+        whole = Point(PointKey(start, self.workflow, None, None, None, None))
+        parts: dict[GroupKey, Point] = {}
         for point in points:
-            calls += point.calls
-            for user, n in point.users.items():
-                users[user] = users.get(user, 0) + n
             for key in self._keys(point):
-                group = self.groups.get(key)
-                if group is None:
-                    group = self.groups[key] = Group(key, float(start))
-                group.take(point)
+                part = parts.get(key)
+                if part is None:
+                    part = parts[key] = Point(point.key)
+                part.add(point)
+        for key, part in parts.items():
+            group = self.groups.get(key)
+            if group is None:
+                group = self.groups[key] = Group(key, float(start))
+            group.take(part)
+        whole = parts.get(WHOLE, whole)
         done = self._test(start)
         before = self.volume.alarm
-        done.volume = self.volume.step(start, calls, users)
+        done.volume = self.volume.step(start, whole.calls, whole.users)
         if before is not None and self.volume.alarm is not before:
             done.volume_over = before
         for group in self.groups.values():
@@ -98,12 +103,17 @@ class WorkflowDetector:
 
     def _keys(self, point: Point) -> Iterator[GroupKey]:
         yield WHOLE
-        for dimension, value in (("segment", point.key.segment), ("risk_tier", point.key.risk_tier)):
-            if value is None:
-                continue
-            key = (dimension, value)
-            if key in self.groups or len(self.groups) < self.settings.max_segments:
-                yield key
+        segment, tier = point.key.segment, point.key.risk_tier
+        if segment is not None and self._room(("segment", segment)):
+            yield ("segment", segment)
+        if tier is not None:
+            self.tiers.setdefault(tier, None)
+            # A single tier is the workflow itself.
+            if len(self.tiers) > 1 and self._room(("risk_tier", tier)):
+                yield ("risk_tier", tier)
+
+    def _room(self, key: GroupKey) -> bool:
+        return key in self.groups or len(self.groups) < self.settings.max_segments
 
     def _turn_block(self, start: int) -> None:
         """End a block of six hours: keep its residuals, learn at midnight, set the tests for the next block."""
@@ -133,11 +143,8 @@ class WorkflowDetector:
 
     def _discover(self) -> None:
         """Begin to watch every series that has shown itself."""
-        tiers = sum(key[0] == "risk_tier" for key in self.groups)
         fresh: list[Watch] = []
         for key, group in self.groups.items():
-            if key[0] == "risk_tier" and tiers == 1:
-                continue
             for series in (*CATALOGUE, *(quality.evaluation(n) for n in group.distributions if n[:5] == "eval.")):
                 if series.kind == "rate":
                     present = series.measure in group.shares
@@ -233,7 +240,7 @@ class WorkflowDetector:
 
     def _plain(self, total: Floats, count: Floats, moved: dict[int, tuple[float, float]]) -> None:
         for group in self.groups.values():
-            for measure in {name.partition("|")[0] for name in group.tally}:
+            for measure in group.tally:
                 for i in group.index.get(measure, ()):
                     watch = self.watches[i]
                     if watch.contrast:
