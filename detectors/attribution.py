@@ -86,11 +86,19 @@ def explain(series: Series, evidence: Evidence, hint: str | None = None) -> Chan
     if "segment" in carriers:
         carriers.pop("risk_tier", None)
     segment = carriers["segment"].value if "segment" in carriers else None
+    return replace(levels(series, evidence, segment), cause=_cause(series, evidence, carriers))
+
+
+def levels(series: Series, evidence: Evidence, segment: str | None) -> Change:
+    """What changed in ``series``, in one segment or (None) in the whole workflow, without a cause."""
+    usual = quantity(evidence.before, series) if series.kind != "rate" else None
+    tail = percentile(usual, 0.95) if usual is not None and usual.count else None
+    since = _slice(evidence.after, segment)
     before = level(_slice(evidence.before, segment), series, None, tail)
-    after = level(_slice(evidence.after, segment), series, None, tail)
+    after = level(since, series, None, tail)
     if before is not None and after is not None:
-        before, after = shown(before, after, _slice(evidence.after, segment), series)
-    return Change(before, after, _cause(series, evidence, carriers), segment, (segment,) if segment else ())
+        before, after = shown(before, after, since, series)
+    return Change(before, after, Cause(), segment, (segment,) if segment else ())
 
 
 def _slice(points: Sequence[Point], segment: str | None) -> Sequence[Point]:

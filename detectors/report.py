@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 
 from driftbell.collectors.call import Marker
 from driftbell.collectors.point import Point
-from driftbell.detectors.attribution import Change, Evidence, explain
+from driftbell.detectors.attribution import Change, Evidence, explain, levels
 from driftbell.detectors.episode import Episode, root
 from driftbell.detectors.finding import Cause, Finding, Interval
 from driftbell.detectors.volume import VolumeAlarm
@@ -71,7 +71,7 @@ class Reporter:
         lead = self._lead(i, evidence)
         first = self.detector.watches[lead]
         alarm = self.detector.raise_alarm(lead, start)
-        change = self._change(first, start)
+        change = explain(first.series, self._evidence(first, start), first.segment)
         alarm.segment = change.segment
         finding = self._finding(first, ts, change, evidence[lead])
         series, keys = first.series, dict(change.cause.keys)
@@ -80,12 +80,14 @@ class Reporter:
         return [finding] if lead == i else [finding, self._join(episode, i, start, ts, evidence[i])]
 
     def _join(self, episode: Episode, i: int, start: int, ts: float, log_e: float) -> Finding:
-        """A further series of an episode: it shares the cause and the beginning."""
-        alarm = self.detector.raise_alarm(i, start)
+        """A further series of an episode: it has its own numbers and shares the cause and the beginning."""
+        watch = self.detector.watches[i]
+        self.detector.raise_alarm(i, start)
         episode.watches.append(i)
+        change = levels(watch.series, self._evidence(watch, start), watch.segment)
         cause = Cause(dict(episode.keys), text=f"Moved with {episode.metric}.")
-        plain = self._plain(self.detector.watches[i], alarm, ts, "fired")
-        return replace(plain, started_at=episode.started_at, log_evidence=log_e, cause=cause, related=(episode.metric,))
+        finding = self._finding(watch, ts, replace(change, cause=cause), log_e)
+        return replace(finding, started_at=episode.started_at, related=(episode.metric,))
 
     def _lead(self, i: int, evidence: list[float]) -> int:
         """The watch that explains watch ``i``: the strongest of the root metric among all that moved."""
@@ -100,7 +102,7 @@ class Reporter:
                 moved[metric], strongest[metric] = max(evidence[j], moved.get(metric, 0.0)), j
         return strongest[root(moved, self.detector.watches[i].series.metric)]
 
-    def _change(self, watch: Watch, start: int) -> Change:
+    def _evidence(self, watch: Watch, start: int) -> Evidence:
         until = start + BIN
         assert watch.alarm is not None
         onset = max(watch.alarm.started_at, until - LONGEST)
@@ -108,7 +110,7 @@ class Reporter:
         before = self.history.points(self.detector.workflow, whole_hour - REFERENCE, whole_hour, "hour")
         after = self.history.points(self.detector.workflow, onset // 60 * 60, until, "minute")
         markers = self.history.markers(self.detector.workflow, onset - DAY, until)
-        return explain(watch.series, Evidence(before, after, onset, markers), watch.segment)
+        return Evidence(before, after, onset, markers)
 
     def _finding(self, watch: Watch, ts: float, change: Change, log_e: float) -> Finding:
         series, before, after = watch.series, change.before, change.after

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from driftbell.collectors.point import Point, PointKey
+from driftbell.collectors.point import Point, PointKey, merge
 from driftbell.detectors import bypass, cost, instrument, quality, reliability, retrieval
 from driftbell.detectors.episode import Episode
 from driftbell.detectors.group import WHOLE, Group, GroupKey
@@ -78,20 +78,19 @@ class WorkflowDetector:
         """Take in the points of ``[start, start + BIN)``; bins must come in order, without gaps."""
         if start // BLOCK != self.block:
             self._turn_block(start)
-        whole = Point(PointKey(start, self.workflow, None, None, None, None))
-        parts: dict[GroupKey, Point] = {}
+        parts: dict[GroupKey, list[Point]] = {}
         for point in points:
             for key in self._keys(point):
-                part = parts.get(key)
-                if part is None:
-                    part = parts[key] = Point(point.key)
-                part.add(point)
-        for key, part in parts.items():
+                parts.setdefault(key, []).append(point)
+        whole = Point(PointKey(start, self.workflow, None, None, None, None))
+        for key, members in parts.items():
             group = self.groups.get(key)
             if group is None:
                 group = self.groups[key] = Group(key, float(start))
+            part = members[0] if len(members) == 1 else merge(members, members[0].key)
             group.take(part)
-        whole = parts.get(WHOLE, whole)
+            if key == WHOLE:
+                whole = part
         done = self._test(start)
         before = self.volume.alarm
         done.volume = self.volume.step(start, whole.calls, whole.users)
