@@ -7,7 +7,7 @@ from driftbell.detectors.baseline import Distribution, Residuals
 from driftbell.detectors.group import Group, GroupKey
 from driftbell.detectors.series import Series
 
-RECOVERED = 6.0
+RECOVERED = 8.0
 """Log evidence for "back below half of the change" at which an alarm ends."""
 
 
@@ -24,12 +24,23 @@ class Alarm:
     recovery: float = 0.0
     segment: str | None = None
 
-    def recovers(self, n: float, deviation: float) -> bool:
-        """Take in ``n`` scores with total ``deviation`` from the usual level; True once the level is back."""
+    def recovers(self, n: float, deviation: float, usual: float | None) -> bool:
+        """Take in ``n`` scores with total ``deviation`` from the usual level; True once the level is back.
+
+        The log likelihood ratio of "as usual" against "still half of the change", never below zero: of a rate with
+        ``usual`` share Bernoulli, of a quantity (None) Gaussian.
+        """
         half = self.shift / 2
-        rate = min(abs(half), 1.0)
-        sign = 1.0 if self.shift > 0 else -1.0
-        self.recovery = max(0.0, self.recovery - sign * (deviation - n * half) * rate - n * rate * rate / 2)
+        if usual is None:
+            rate = min(abs(half), 1.0)
+            sign = 1.0 if self.shift > 0 else -1.0
+            gain = -sign * (deviation - n * half) * rate - n * rate * rate / 2
+        else:
+            spread = math.sqrt(usual * (1 - usual))
+            bad = min(max(usual + half * spread, 1.5 * usual), 0.5 + usual / 2)
+            hits = min(max(deviation * spread + n * usual, 0.0), n)
+            gain = hits * math.log(usual / bad) + (n - hits) * math.log((1 - usual) / (1 - bad))
+        self.recovery = max(0.0, self.recovery + gain)
         return self.recovery > RECOVERED
 
 

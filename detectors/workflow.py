@@ -219,7 +219,8 @@ class WorkflowDetector:
             residual[i] = away - n * watch.offset
             if watch.alarm is not None:
                 settled = start - watch.alarm.fired_at > self.settings.settle_hours * 3600
-                if watch.alarm.recovers(n, float(residual[i])) or settled:
+                usual = None if watch.series.kind == "quantity" else watch.known(self.groups[watch.group])[0]
+                if watch.alarm.recovers(n, float(residual[i]), usual) or settled:
                     done.cleared.append((i, watch.alarm))
                     self._end_alarm(i, settled)
         evidence = self.tests.step(total, count, extra, residual, float(start + BIN))
