@@ -2,8 +2,8 @@
 
 Each FOLDER holds ``replay_<profile>.jsonl.gz`` (call records) and ``labels_<profile>.json``: one seed of a generator
 that puts labelled incidents and benign events into real traffic. Every file runs through the code of
-`driftbell replay`, incidents included. Printed per profile: mean and range over the seeds, what two dummies would reach,
-and recall by family and by type.
+`driftbell replay`, incidents included. Printed per profile: mean and range over the seeds, what two dummies would
+reach, and recall by family and by type.
 """
 
 import argparse
