@@ -24,6 +24,7 @@ class _Commands(click.Group):
         "check-config": "check_config",
         "doctor": "doctor",
         "replay": "replay",
+        "backtest": "backtest",
         "incidents": "incidents",
         "explain": "explain",
         "ack": "ack",
