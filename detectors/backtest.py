@@ -106,6 +106,9 @@ class _Tail:
     by_time: deque[float] = field(default_factory=deque)
 
     def add(self, size: float) -> None:
+        if len(self.ordered) >= WARM_UP:
+            # What was an episode is remembered as just a large value, or it would hide the next one.
+            size = min(size, 4.0 * self.ordered[int(0.96 * len(self.ordered))])
         insort(self.ordered, size)
         self.by_time.append(size)
         if len(self.by_time) > KEPT:
