@@ -20,7 +20,8 @@ WARM_UP = 200
 """Points before which nothing is scored."""
 KEPT = 4000
 """Residuals remembered for the tail."""
-PEAKS = 2000
+FREAK = 50.0
+"""Residuals are remembered as at most so many times the usual one, so that a freak does not hide the next spike."""
 EPISODE = 4.3
 """Score from which an episode runs: half a false one in 10,000 points."""
 GAP = 12
@@ -106,9 +107,6 @@ class _Tail:
     by_time: deque[float] = field(default_factory=deque)
 
     def add(self, size: float) -> None:
-        if len(self.ordered) >= WARM_UP:
-            # What was an episode is remembered as just a large value, or it would hide the next one.
-            size = min(size, 4.0 * self.ordered[int(0.96 * len(self.ordered))])
         insort(self.ordered, size)
         self.by_time.append(size)
         if len(self.by_time) > KEPT:
@@ -194,7 +192,7 @@ class Backtest:
         if self._rows > WARM_UP:
             score = max(self._tail.score(abs(standard)), *(run for run in runs)) - math.log10(3.0)
             score = max(score, 0.0)
-        self._tail.add(min(abs(standard), 1e6))
+        self._tail.add(min(abs(standard), FREAK))
         return score
 
 
