@@ -20,8 +20,8 @@ WARM_UP = 200
 """Points before which nothing is scored."""
 KEPT = 4000
 """Residuals remembered for the tail."""
-FREAK = 50.0
-"""Residuals are remembered as at most so many times the usual one, so that a freak does not hide the next spike."""
+FREAK = 1e4
+"""A residual of so many times the usual one is scored but not learned: it is no value of this series."""
 EPISODE = 4.3
 """Score from which an episode runs: half a false one in 10,000 points."""
 GAP = 12
@@ -183,6 +183,8 @@ class Backtest:
             return None
         floor = 1e-9 * size
         standard = residual / max(scale, floor)
+        if abs(standard) > FREAK:
+            return self._tail.score(abs(standard)) if self._rows > WARM_UP else None
         self._scale = max(scale + 0.01 * (min(abs(residual), 5 * scale) - scale), floor, 1e-300)
         self._rows += 1
         score = None
@@ -192,7 +194,7 @@ class Backtest:
         if self._rows > WARM_UP:
             score = max(self._tail.score(abs(standard)), *(run for run in runs)) - math.log10(3.0)
             score = max(score, 0.0)
-        self._tail.add(min(abs(standard), FREAK))
+        self._tail.add(abs(standard))
         return score
 
 
