@@ -18,6 +18,7 @@ from driftbell.detectors.replay import Replay
 from driftbell.service.app import open_store
 from driftbell.service.config import Config
 from driftbell.service.failure import Failure
+from driftbell.service.ownership import Ownership
 
 WEEK = 7 * 86_400.0
 MAX_BAD_TOLD = 5
@@ -51,17 +52,22 @@ class Report:
 
 
 def replay(
-    file: Path, config: Config, opened: Callable[[dict[str, object]], None], progress: Callable[[int], None]
+    file: Path,
+    config: Config,
+    opened: Callable[[dict[str, object]], None],
+    progress: Callable[[int], None],
+    folder: Path | None = None,
 ) -> Report:
     """Run ``file`` through the detectors; ``opened`` gets each incident line when it would have been told.
 
-    ``progress`` is called with the bytes read so far. Bad lines are counted and left out. Raises `Failure` when the
-    file cannot be read.
+    ``progress`` is called with the bytes read so far. Bad lines are counted and left out. The incidents are kept in
+    ``folder``, if one is named; it must not be a service's. Raises `Failure` when it is, or the file cannot be read.
     """
     report = Report()
+    config = _telling_nobody(config)
     prices = config.price_table()
     engine = Replay(config.detectors, lambda call: price(call, prices))
-    with incident_store(config) as store:
+    with incident_store(config, folder) as store:
         try:
             for number, (record, read) in enumerate(read_records(file, lambda n, why: _bad(report, n, why))):
                 findings = engine.take(record)
@@ -82,15 +88,29 @@ def replay(
 
 
 @contextmanager
-def incident_store(config: Config) -> Iterator[Store]:
-    """A store for the incidents: the folder of the configuration when one was named, else a temporary one."""
+def incident_store(config: Config, folder: Path | None) -> Iterator[Store]:
+    """A store for the incidents, in ``folder`` or a temporary one; raises `Failure` for a service's folder."""
     with TemporaryDirectory(prefix="driftbell-replay-") as temporary:
-        folder = config.data_dir if config.data_dir != Config().data_dir else Path(temporary)
-        store = open_store(config.model_copy(update={"data_dir": folder}))
+        kept = Path(temporary) if folder is None else folder
+        owner = Ownership(kept)
         try:
-            yield store
+            store = open_store(config.model_copy(update={"data_dir": kept}))
+            try:
+                if store.workflows():
+                    raise Failure(
+                        f"{kept} holds the calls of a service; keep the incidents of a replay in another folder"
+                    )
+                yield store
+            finally:
+                store.close()
         finally:
-            store.close()
+            owner.release()
+
+
+def _telling_nobody(config: Config) -> Config:
+    """The configuration without a way out: what no route leads to is never queued, so nothing can be sent later."""
+    quiet: dict[str, object] = {"channels": {}, "routes": (), "escalation": ()}
+    return config.model_copy(update={"alerts": config.alerts.model_copy(update=quiet)})
 
 
 def _open(

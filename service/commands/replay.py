@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from driftbell.service.commands.options import configured, where_options
+from driftbell.service.commands.options import config_option, configured
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--prices", type=click.Path(path_type=Path), help="Prices of models (JSON), per million tokens.")
 @click.option("--json", "out", type=click.Path(path_type=Path), help="Write one JSON line per incident to this file.")
-@where_options
+@config_option
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Keep the incidents in this folder, no service's.")
 def command(config_file: Path | None, data_dir: Path | None, prices: Path | None, out: Path | None, file: Path) -> None:
     """Play call records through the detectors.
 
@@ -34,7 +35,7 @@ def command(config_file: Path | None, data_dir: Path | None, prices: Path | None
     from driftbell.service.config import load_prices
     from driftbell.service.failure import Failure
 
-    config = configured(config_file, data_dir)
+    config = configured(config_file, None)
     if prices is not None:
         config = config.model_copy(update={"prices": {**config.prices, **load_prices(prices)}})
     if not file.is_file():
@@ -45,11 +46,11 @@ def command(config_file: Path | None, data_dir: Path | None, prices: Path | None
         raise Failure(f"cannot write {out}: {error.strerror}") from None
     console = Console()
     with target if target is not None else nullcontext():
-        report = _run(console, file, config, target)
+        report = _run(console, file, config, data_dir, target)
     _tell(console, report)
 
 
-def _run(console: "Console", file: Path, config: "Config", out: IO[str] | None) -> "Report":
+def _run(console: "Console", file: Path, config: "Config", folder: Path | None, out: IO[str] | None) -> "Report":
     from rich.markup import escape
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
@@ -67,7 +68,7 @@ def _run(console: "Console", file: Path, config: "Config", out: IO[str] | None) 
             when = moment(float(str(line["ts"])), "UTC").removesuffix(" UTC")
             progress.console.print(f"[dim]{when:17}[/] {escape(str(line['title']))}", highlight=False, soft_wrap=True)
 
-        return replay(file, config, opened, lambda read: progress.update(task, completed=read))
+        return replay(file, config, opened, lambda read: progress.update(task, completed=read), folder)
 
 
 def _tell(console: "Console", report: "Report") -> None:

@@ -1,9 +1,11 @@
 """The command line: what it prints, its exit codes, and that a mistake is one clear line."""
 
 import json
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import pytest
 import workload
@@ -122,14 +124,20 @@ def test_doctor_tells_what_is_good_and_what_is_not(tmp_path):
     assert driftbell("doctor", "--config", file, "--data-dir", tmp_path / "none").returncode == 0
 
 
-def test_replay_writes_a_line_per_incident_and_says_what_a_week_would_have_brought(tmp_path):
-    file, prices, out = tmp_path / "history.jsonl", tmp_path / "prices.json", tmp_path / "out.jsonl"
-    prices.write_text(json.dumps(workload.PRICES))
+def history_with_an_incident(folder):
+    """A file of call records, its last line none."""
+    file = folder / "history.jsonl"
     with file.open("w") as lines:
         for records in workload.hours(NOW // 86400 * 86400):
             for record in records:
                 lines.write(json.dumps(workload.fields(record)) + "\n")
         lines.write("this is no record\n")
+    return file
+
+
+def test_replay_writes_a_line_per_incident_and_says_what_a_week_would_have_brought(tmp_path):
+    file, prices, out = history_with_an_incident(tmp_path), tmp_path / "prices.json", tmp_path / "out.jsonl"
+    prices.write_text(json.dumps(workload.PRICES))
     ended = driftbell("replay", file, "--prices", prices, "--json", out)
     assert ended.returncode == 0, ended.stderr
     incidents = [json.loads(line) for line in out.read_text().splitlines()]
@@ -155,3 +163,31 @@ def test_replay_of_a_file_that_is_not_there_is_one_line(tmp_path):
     ended = driftbell("replay", tmp_path / "none.jsonl")
     assert ended.returncode == 1
     assert len(ended.stderr.splitlines()) == 1
+
+
+def test_replay_tells_nobody_and_stays_out_of_the_store_of_a_service(serve, tmp_path):
+    running = serve(tmp_path / "data")
+    running.time[0] = time.time()
+    running.send(CALL)
+    file, config = history_with_an_incident(tmp_path), tmp_path / "with_channel.yaml"
+    config.write_text(
+        f"data_dir: {tmp_path / 'data'}\n"
+        "alerts:\n  channels: {hook: {kind: webhook, url: 'http://127.0.0.1:9/', secrets: [env:S]}}\n"
+        "  routes: [{channels: [hook]}]\n"
+    )
+    kept = tmp_path / "kept"
+    for folder in ((), ("--data-dir", kept)):
+        ended = driftbell("replay", file, "--config", config, *folder)
+        assert ended.returncode == 0, ended.stderr
+        assert "week 1: 1 page" in ended.stdout
+    assert driftbell("incidents", "--data-dir", tmp_path / "data").stdout.strip() == "No incident so far."
+    assert len(driftbell("incidents", "--json", "--data-dir", kept).stdout.splitlines()) == 1
+    with closing(sqlite3.connect(kept / "driftbell.db")) as db:
+        assert db.execute("SELECT count(*) FROM notifications").fetchone() == (0,)
+    refused = driftbell("replay", file, "--data-dir", tmp_path / "data")
+    assert refused.returncode == 1
+    assert "in use by a running driftbell" in refused.stderr
+    running.stop()
+    refused = driftbell("replay", file, "--data-dir", tmp_path / "data")
+    assert refused.returncode == 1
+    assert "holds the calls of a service" in refused.stderr
