@@ -110,8 +110,9 @@ class Point:
         for name, quantity in other.quantities.items():
             mine = self.quantities.get(name)
             if mine is None:
-                mine = self.quantities[name] = Quantity()
-            mine.add(quantity)
+                self.quantities[name] = Quantity(quantity.count, quantity.total, quantity.buckets.copy())
+            else:
+                mine.add(quantity)
         for user, n in other.users.items():
             self.users[user] = self.users.get(user, 0) + n
 

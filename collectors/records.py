@@ -149,6 +149,8 @@ def _number(fields: dict[str, object], name: str) -> float | None:
     value = fields.get(name)
     if value is None:
         return None
+    if type(value) is int and -(2**53) < value < 2**53:
+        return float(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise BadRecordError(f"{name} must be a number, not {value!r:.40}")
     try:
@@ -173,7 +175,7 @@ def _text(fields: dict[str, object], name: str) -> str | None:
     value = fields.get(name)
     if value is None or isinstance(value, (dict, list)):
         return None
-    return str(value)[:200]
+    return value if type(value) is str and len(value) <= 200 else str(value)[:200]
 
 
 def _flag(fields: dict[str, object], name: str) -> bool | None:

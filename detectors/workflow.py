@@ -78,19 +78,16 @@ class WorkflowDetector:
         """Take in the points of ``[start, start + BIN)``; bins must come in order, without gaps."""
         if start // BLOCK != self.block:
             self._turn_block(start)
-        parts: dict[GroupKey, list[Point]] = {}
-        for point in points:
-            for key in self._keys(point):
-                parts.setdefault(key, []).append(point)
         whole = Point(PointKey(start, self.workflow, None, None, None, None))
-        for key, members in parts.items():
-            group = self.groups.get(key)
-            if group is None:
-                group = self.groups[key] = Group(key, float(start))
-            part = members[0] if len(members) == 1 else merge(members, members[0].key)
-            group.take(part)
+        for key, part in self._parts(points):
             if key == WHOLE:
                 whole = part
+            group = self.groups.get(key)
+            if group is None:
+                if len(self.groups) >= self.settings.max_segments:
+                    continue
+                group = self.groups[key] = Group(key, float(start))
+            group.take(part)
         done = self._test(start)
         before = self.volume.alarm
         done.volume = self.volume.step(start, whole.calls, whole.users)
@@ -100,19 +97,24 @@ class WorkflowDetector:
             group.tally.clear()
         return done
 
-    def _keys(self, point: Point) -> Iterator[GroupKey]:
-        yield WHOLE
-        segment, tier = point.key.segment, point.key.risk_tier
-        if segment is not None and self._room(("segment", segment)):
-            yield ("segment", segment)
-        if tier is not None:
-            self.tiers.setdefault(tier, None)
-            # A single tier is the workflow itself.
-            if len(self.tiers) > 1 and self._room(("risk_tier", tier)):
-                yield ("risk_tier", tier)
-
-    def _room(self, key: GroupKey) -> bool:
-        return key in self.groups or len(self.groups) < self.settings.max_segments
+    def _parts(self, points: Iterable[Point]) -> Iterator[tuple[GroupKey, Point]]:
+        """The points of a bin summed per group; the workflow first, from the sums of its segments."""
+        segments: dict[str | None, list[Point]] = {}
+        tiers: dict[str, list[Point]] = {}
+        for point in points:
+            segments.setdefault(point.key.segment, []).append(point)
+            if point.key.risk_tier is not None:
+                tiers.setdefault(point.key.risk_tier, []).append(point)
+        self.tiers.update(dict.fromkeys(tiers))
+        sums = {segment: merged(members) for segment, members in segments.items()}
+        if sums:
+            yield WHOLE, merged(list(sums.values()))
+        for segment, part in sums.items():
+            if segment is not None:
+                yield ("segment", segment), part
+        if len(self.tiers) > 1:  # a single tier is the workflow itself
+            for tier, members in tiers.items():
+                yield ("risk_tier", tier), merged(members)
 
     def _turn_block(self, start: int) -> None:
         """End a block of six hours: keep its residuals, learn at midnight, set the tests for the next block."""
@@ -312,3 +314,8 @@ def slot_of(start: int) -> int:
     """Quarter of the UTC day, plus 4 at weekends (epoch day 0 was a Thursday)."""
     weekend = ((start // DAY) + 3) % 7 >= 5
     return (start % DAY) // BLOCK + (4 if weekend else 0)
+
+
+def merged(points: list[Point]) -> Point:
+    """The sum of ``points``, or the only one itself (which is not to be changed then)."""
+    return points[0] if len(points) == 1 else merge(points, points[0].key)
