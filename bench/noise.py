@@ -85,7 +85,7 @@ def main() -> None:
     """Play every setting and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one stream of a month per setting")
-    parser.add_argument("--streams", type=int, default=3)
+    parser.add_argument("--streams", type=int, default=1)
     parser.add_argument("--days", type=int, default=50)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", default="", help="settings whose name contains this")

@@ -15,6 +15,7 @@ from driftbell.collectors.call import Call, Judgement, Source
 from driftbell.collectors.records import Record
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 DAY = 86400.0
 HOUR = 3600.0
 T0 = 1_772_409_600.0
@@ -55,17 +56,17 @@ def records(setting: Setting, days: int, seed: int) -> Iterator[Record]:
     for hour in range(days * 24):
         latent = phi * latent + math.sqrt(1 - phi * phi) * sd * rng.normal(size=len(MEASURES))
         start = T0 + hour * HOUR
-        times, users = _arrivals(setting, start, rng)
+        times, users, sessions = _arrivals(setting, start, rng)
         if not len(times):
             continue
-        noise = _noise(setting, users, last, rng)
+        noise = _noise(setting, sessions, last, rng)
         last = noise[-1]
         season = np.stack([_season(setting, times, phase) for phase in phases], axis=1)
         yield from _calls(times, users, noise, latent + season, rng)
 
 
-def _arrivals(setting: Setting, start: float, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
-    """Times within the hour, sorted, and the user of each call; calls of a session come within minutes."""
+def _arrivals(setting: Setting, start: float, rng: np.random.Generator) -> tuple[Floats, Integers, Integers]:
+    """Times within the hour, sorted, and user and session of each call; calls of a session come within minutes."""
     traffic = 1.0
     if setting.daily:
         traffic *= 1.0 + 0.5 * math.sin(2 * math.pi * ((start % DAY) / DAY - 0.3))
@@ -75,23 +76,24 @@ def _arrivals(setting: Setting, start: float, rng: np.random.Generator) -> tuple
     sizes = rng.geometric(1 / setting.session, sessions) if setting.session > 1 else np.ones(sessions, np.int64)
     begins = np.repeat(rng.uniform(0, HOUR, sessions), sizes)
     users = np.repeat(np.minimum(rng.zipf(1.6, sessions), USERS), sizes)
+    session = np.repeat(np.arange(sessions), sizes)
     times = begins + (rng.exponential(60.0, len(begins)) if setting.session > 1 else 0.0)
     order = np.argsort(times, kind="stable")
     times = start + np.minimum(times, HOUR - 0.001)
-    return times[order], users[order]
+    return times[order], users[order], session[order]
 
 
-def _noise(setting: Setting, users: NDArray[np.int64], last: Floats, rng: np.random.Generator) -> Floats:
+def _noise(setting: Setting, sessions: Integers, last: Floats, rng: np.random.Generator) -> Floats:
     """Unit noise, one row per call and one column per measure."""
-    noise = rng.normal(size=(len(users), len(MEASURES)))
+    noise = rng.normal(size=(len(sessions), len(MEASURES)))
     if setting.by_call:
         phi, fresh = setting.by_call, math.sqrt(1 - setting.by_call**2)
         for i in range(len(noise)):
             last = phi * last + fresh * noise[i]
             noise[i] = last
     if setting.session > 1:
-        shared = rng.normal(size=(USERS + 1, len(MEASURES)))
-        noise = (noise + shared[users]) / math.sqrt(2)
+        shared = rng.normal(size=(int(sessions.max()) + 1, len(MEASURES)))
+        noise = (noise + shared[sessions]) / math.sqrt(2)
     return noise
 
 
@@ -102,9 +104,7 @@ def _season(setting: Setting, times: Floats, phase: float) -> Floats:
     return level
 
 
-def _calls(
-    times: Floats, users: NDArray[np.int64], noise: Floats, level: Floats, rng: np.random.Generator
-) -> Iterator[Record]:
+def _calls(times: Floats, users: Integers, noise: Floats, level: Floats, rng: np.random.Generator) -> Iterator[Record]:
     z = {name: noise[:, i] + level[:, i] for i, name in enumerate(MEASURES)}
     odds = np.exp(0.25 * level[:, -1])
     chance = rng.uniform(size=(len(times), 12))
