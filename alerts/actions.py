@@ -2,6 +2,7 @@
 
 import secrets
 from dataclasses import dataclass
+from typing import get_args
 
 from sqlite_utils import Database
 
@@ -12,6 +13,7 @@ from driftbell.alerts.plain import name, plain
 from driftbell.alerts.record import Acknowledgement, Incident, Verdict
 from driftbell.alerts.routing import Receiver, Silence
 from driftbell.alerts.settings import AlertSettings
+from driftbell.detectors.finding import Family
 
 LONGEST_SILENCE = 90 * 86_400.0
 MAX_SILENCES = 1000
@@ -81,10 +83,13 @@ def silence(
 ) -> Silence:  # fmt: skip
     """Keep matching incidents quiet for ``seconds``; what is still open at the end is told then.
 
-    Raises ActionError when nothing is named, when the end is missing or too far, or when there are too many.
+    Raises ActionError when nothing is named, when no family is called so, when the end is missing or too far, or
+    when there are too many.
     """
     if not any((workflow, family, segment, incident_id)):
         raise ActionError("name what to silence: a workflow, a family, a segment or an incident")
+    if family and family not in get_args(Family):
+        raise ActionError(f"no family is called {plain(family, 40)!r}; there are {', '.join(get_args(Family))}")
     if not 0 < seconds <= LONGEST_SILENCE:
         raise ActionError("a silence needs an end within 90 days, for example --for 4h")
     if len(history.silences(tx, now)) >= MAX_SILENCES:

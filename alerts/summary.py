@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from email.message import EmailMessage
 from typing import Literal
 
+from pydantic import ValidationError
 from sqlite_utils import Database
 
 from driftbell.alerts.channels.delivery import DeliveryError
@@ -76,13 +77,16 @@ def asked_for(
 ) -> tuple[Recipient, Week]:
     """What a person asks for on the command line: by default the last full week of everything, in UTC.
 
-    Raises ValueError, with what to write instead, for an unknown recipient or week.
+    Raises ValueError, with what to write instead, for an unknown recipient, zone or week.
     """
     if recipient is None:
         who = EVERYONE
     else:
         who = next((one for one in settings.recipients if one.name == recipient), None) or _unknown(settings, recipient)
-    who = Recipient.model_validate({**who.model_dump(), **({"zone": zone} if zone else {})})
+    try:
+        who = Recipient.model_validate({**who.model_dump(), **({"zone": zone} if zone else {})})
+    except ValidationError as error:
+        raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
     if workflow is not None:
         who = who.model_copy(update={"workflows": (workflow,)})
     return who, week_named(week, who.zone) if week else last_full_week(now, who.zone)

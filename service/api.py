@@ -98,6 +98,7 @@ class Api:
 
     def calls(self, request: Request) -> JSONResponse:
         """A page of calls by time."""
+        given.only(request, "workflow", "since", "until", "limit", "cursor")
         span = given.interval(request)
         limit = given.number(request, "limit", 100, MAX_PAGE)
         workflow, cursor = given.text(request, "workflow"), given.text(request, "cursor")
@@ -106,6 +107,7 @@ class Api:
 
     def usage(self, request: Request) -> JSONResponse:
         """Sums per group."""
+        given.only(request, "group_by", "since", "until")
         span = given.interval(request)
         names = (given.text(request, "group_by") or "workflow").split(",")
         groups = self._store.usage([name.strip() for name in names if name.strip()], span.since, span.until)
@@ -113,6 +115,7 @@ class Api:
 
     def incidents(self, request: Request) -> JSONResponse:
         """Incidents, the newest first."""
+        given.only(request, "state", "limit", "before")
         state = given.choice(request, "state", ("open", "resolved", "all"))
         limit = given.number(request, "limit", 200, MAX_PAGE)
         before = given.moment(given.text(request, "before"), "before")
@@ -121,12 +124,14 @@ class Api:
 
     def incident(self, request: Request) -> JSONResponse:
         """One incident with its history."""
+        given.only(request)
         incident = oncall.find(self._store, request.path_params["incident"])
         events = history.events(self._store.read(), incident.id)
         return JSONResponse({**incident_line(incident), "history": events})
 
-    def workflows(self, _request: Request) -> JSONResponse:
+    def workflows(self, request: Request) -> JSONResponse:
         """The workflows that were seen."""
+        given.only(request)
         return JSONResponse({"workflows": [asdict(workflow) for workflow in self._store.workflows()]})
 
     async def acknowledge(self, request: Request) -> JSONResponse:

@@ -32,6 +32,14 @@ class Span:
     until: float
 
 
+def only(request: Request, *known: str) -> None:
+    """Refuse a query parameter that nothing reads: a misspelt filter must not look like an answer."""
+    for name in request.query_params:
+        if name not in known:
+            there = f"there are {', '.join(known)}" if known else "there is none"
+            raise BadRequestError(f"no parameter is called {name[:MAX_TEXT]!r}; {there}")
+
+
 def text(request: Request, name: str, default: str | None = None) -> str | None:
     """A query parameter of bounded length; an empty one counts as absent."""
     given = request.query_params.get(name) or default

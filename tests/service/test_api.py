@@ -64,6 +64,9 @@ def test_times_may_be_written_as_people_write_them(running):
     "query",
     [
         "/api/v1/calls?limit=0",
+        "/api/v1/calls?workfow=triage",
+        "/api/v1/usage?workflow=triage",
+        "/api/v1/workflows?since=0",
         "/api/v1/calls?limit=-1",
         "/api/v1/calls?limit=many",
         "/api/v1/calls?limit=1e9",
@@ -94,6 +97,7 @@ def test_a_question_that_cannot_be_answered_is_a_400_that_says_why(running, quer
         ("/api/v1/silences", b"[]"),
         ("/api/v1/silences", b"{}"),
         ("/api/v1/silences", b'{"for": "4h"}'),
+        ("/api/v1/silences", b'{"for": "4h", "family": "quallity"}'),
         ("/api/v1/silences", b'{"for": "4x", "workflow": "triage"}'),
         ("/api/v1/silences", b'{"for": "-1", "workflow": "triage"}'),
         ("/api/v1/silences", b'{"for": "1000d", "workflow": "triage"}'),

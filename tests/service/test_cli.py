@@ -110,6 +110,9 @@ def test_a_summary_is_computed_in_every_form_and_nothing_is_sent(serve, tmp_path
     refused = driftbell("summary", "--week", "last", *folder)
     assert refused.returncode == 1
     assert "2026-W46" in refused.stderr
+    refused = driftbell("summary", "--zone", "Mars/Base", *folder)
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines() == ["error: unknown time zone 'Mars/Base'; write a name such as Europe/Berlin"]
     assert driftbell("summary", "--send", "--to", "a@b.c", *folder).returncode == 1
 
 
