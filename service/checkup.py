@@ -109,12 +109,13 @@ def _trust(store: Store, now: float) -> Iterator[Check]:
     sums: dict[str, dict[str, float]] = {}
     for point in store.trust(now - DAY, now + DAY):
         total = sums.setdefault(point.service, {})
+        total["offered"] = sum(point.counters.get(of, 0) for of in ("received", "rejected")) + total.get("offered", 0)
         for counter, amount in point.counters.items():
             total[counter] = total.get(counter, 0) + amount
     if not sums:
         yield Check("telemetry", "note", "nothing was received in the last day")
     for service, total in sorted(sums.items()):
-        found = [(name, "received", "spans", text) for name, text in WORTH_A_WORD.items()]
+        found = [(name, "offered", "spans", text) for name, text in WORTH_A_WORD.items()]
         found += [(name, "calls", "calls", text) for name, text in OF_CALLS.items()]
         lines = [
             f"{total[name] / max(total.get(of, 0), 1):.0%} of the {what} {text}"
