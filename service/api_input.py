@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
@@ -101,7 +102,14 @@ def _iso(given: str) -> float:
 
 
 async def body(request: Request, model: type[M]) -> M:
-    """The JSON body as ``model``; an empty body is an empty object."""
+    """The JSON body as ``model``; an empty body is an empty object.
+
+    A page of another site that a browser of this machine has open may post here, but not act: without a token,
+    what names a foreign origin is refused.
+    """
+    origin = request.headers.get("origin")
+    if origin and "authorization" not in request.headers and urlsplit(origin).netloc != request.headers.get("host"):
+        raise BadRequestError("a page of another origin may not do this", 403)
     raw = b""
     async for chunk in request.stream():
         raw += chunk

@@ -179,3 +179,12 @@ def test_with_a_token_everything_but_healthz_asks_for_it(serve, monkeypatch):
         assert running.get(path, headers=given).status_code == 200
     assert running.send(CALL).status_code == 401
     assert running.send(CALL, **given).status_code == 200
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1"])
+def test_a_page_of_another_site_cannot_silence_what_a_browser_can_reach(running, origin):
+    wanted = {"for": "4h", "workflow": "triage"}
+    refused = running.post("/api/v1/silences", json=wanted, headers={"Origin": origin})
+    assert refused.status_code == 403
+    assert "another origin" in refused.json()["error"]
+    assert running.post("/api/v1/silences", json=wanted, headers={"Origin": running.url}).status_code == 201
