@@ -39,6 +39,7 @@ class Episode:
     fired_at: float
     segment: str | None = None
     keys: dict[str, str] = field(default_factory=dict)
+    text: str = ""
     watches: list[int] = field(default_factory=list)
 
     def holds(self, metric: str, family: str, started_at: float) -> bool:

@@ -67,27 +67,36 @@ class Reporter:
         watch = self.detector.watches[i]
         for episode in self.detector.episodes:
             if episode.holds(watch.series.metric, watch.series.family, self.detector.tests.change(i)[0]):
-                return [self._join(episode, i, start, ts, evidence[i])]
+                return self._join(episode, i, start, ts, evidence[i])
         lead = self._lead(i, evidence)
         first = self.detector.watches[lead]
         alarm = self.detector.raise_alarm(lead, start)
         change = explain(first.series, self._evidence(first, start), first.segment)
         alarm.segment = change.segment
         finding = self._finding(first, ts, change, evidence[lead])
-        series, keys = first.series, dict(change.cause.keys)
-        episode = Episode(series.metric, series.family, finding.started_at, ts, change.segment, keys, [lead])
+        series, cause = first.series, change.cause
+        episode = Episode(
+            series.metric, series.family, finding.started_at, ts, change.segment, dict(cause.keys), cause.text, [lead]
+        )
         self.detector.episodes.append(episode)
-        return [finding] if lead == i else [finding, self._join(episode, i, start, ts, evidence[i])]
+        return [finding] if lead == i else [finding, *self._join(episode, i, start, ts, evidence[i])]
 
-    def _join(self, episode: Episode, i: int, start: int, ts: float, log_e: float) -> Finding:
-        """A further series of an episode: it has its own numbers and shares the cause and the beginning."""
-        watch = self.detector.watches[i]
-        self.detector.raise_alarm(i, start)
+    def _join(self, episode: Episode, i: int, start: int, ts: float, log_e: float) -> list[Finding]:
+        """A further series of an episode: it has its own numbers and shares the cause and the beginning.
+
+        Nothing, when the same metric of the same slice has been told already: to a reader it is one series.
+        """
+        watches = self.detector.watches
+        watch = watches[i]
+        told = {(w.series.metric, w.alarm.segment, w.risk_tier) for w in watches if w.alarm is not None}
+        alarm = self.detector.raise_alarm(i, start)
         episode.watches.append(i)
+        if (watch.series.metric, alarm.segment, watch.risk_tier) in told:
+            return []
         change = levels(watch.series, self._evidence(watch, start), watch.segment)
-        cause = Cause(dict(episode.keys), text=f"Moved with {episode.metric}.")
+        cause = Cause(dict(episode.keys), text=f"Moved with {episode.metric}. {episode.text}")
         finding = self._finding(watch, ts, replace(change, cause=cause), log_e)
-        return replace(finding, started_at=episode.started_at, related=(episode.metric,))
+        return [replace(finding, started_at=episode.started_at, related=(episode.metric,))]
 
     def _lead(self, i: int, evidence: list[float]) -> int:
         """The watch that explains watch ``i``: the strongest of the root metric among all that moved."""
