@@ -47,6 +47,8 @@ def _gist(numbers: WeeklyNumbers) -> str:
         return "no calls were received"
     worse = [week for week in numbers.workflows if any(figure.verdict == "Worse" for figure in week.moved)]
     better = [week for week in numbers.workflows if week not in worse and week.moved]
+    if not any(week.comparable for week in numbers.workflows):
+        return "a first week"
     if len(numbers.workflows) > 1:
         counts = [f"{len(worse)} got worse"] * bool(worse) + [f"{len(better)} got better"] * bool(better)
         return ", ".join(counts) or "as usual"
@@ -73,7 +75,12 @@ def headline(numbers: WeeklyNumbers, decisions: int) -> str:
         return f"{_one(numbers.workflows[0])} {asked}"
     loud = [week for week in numbers.workflows if week.moved]
     if not loud:
-        return f"All {len(numbers.workflows)} AI features worked as usual. {asked}"
+        new = sum(week.calls > 0 and not week.comparable for week in numbers.workflows)
+        known = len(numbers.workflows) - new
+        if not known:
+            return f"{new} AI features, none with an earlier week to compare with. {asked}"
+        but = f"; {new} have no earlier week to compare with" if new else ""
+        return f"{'All ' * (not new)}{known} AI features worked as usual{but}. {asked}"
     first = loud[0]
     return (
         f"{len(loud)} of {len(numbers.workflows)} AI features changed, {plain(first.title, 40)} most: "
@@ -91,6 +98,8 @@ def _one(week: WorkflowWeek) -> str:
     if week.moved:
         text = _moved(week.moved[0])
         return f"{text[:1].upper()}{text[1:]}."
+    if not week.comparable:
+        return "A first week: there is none before it to compare with."
     if figure is not None and figure.this is not None:
         start = each(figure, week.outcome)
         return f"A week like the others: {start} cost {shown(figure)[0]}."

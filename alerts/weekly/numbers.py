@@ -65,9 +65,15 @@ class WorkflowWeek:
         return sorted(whole + groups, key=lambda f: (f.verdict != "Worse", f.name != first, -f.weight))
 
     @property
+    def comparable(self) -> bool:
+        """Whether anything is known of earlier weeks; else nobody can say that this one was as usual."""
+        return any(figure.usual is not None for figure in (*self.figures, *self.groups))
+
+    @property
     def quiet(self) -> bool:
         """Whether the week was as usual and nothing is open."""
-        return not self.moved and not self.told and self.calls > 0 and not (self.budget and self.budget.over)
+        over = self.budget is not None and self.budget.over
+        return self.comparable and not self.moved and not self.told and self.calls > 0 and not over
 
     @property
     def command(self) -> str:

@@ -189,3 +189,15 @@ def test_rows_that_did_not_fit_are_mentioned():
     text = render(compose(numbers, WeeklySettings())).text
     assert re.search(r"WORST FIRST \(\d+ OF 60 ", text)
     assert re.search(r"DETAILS of \d+ of 60 features; the rest: driftbell summary --week 2026-W46", text)
+
+
+@pytest.mark.parametrize("workflows", [("*",), ("letter-drafting",)])
+def test_a_first_week_is_not_said_to_be_as_usual(insurer, records, workflows):
+    first = [record for record in records if record.ts >= insurer.WEEK.start]
+    numbers = insurer.numbers(workflows, first, told=Facts())
+    rendered = render(compose(numbers, insurer.SETTINGS))
+    told = rendered.subject + rendered.text.partition("DETAILS")[0]
+    assert "first week" in rendered.subject
+    assert "compare with" in rendered.text.splitlines()[0] + rendered.text.splitlines()[1]
+    for claim in ("as usual", "like the others"):
+        assert claim not in told
