@@ -19,6 +19,8 @@ HINTED = 0.5
 """The same where the evidence points at the slice."""
 ALIKE = 0.4
 """The others moved alike when their change is more than this part of the slice's."""
+FEWEST_OTHERS = 2
+"""Values of the others without which nothing can be compared."""
 FEW = 20
 """Values below which a slice has no usual level of its own."""
 NEAR = 6 * 3600.0
@@ -145,7 +147,7 @@ def _carrier(
     is_fresh = bool(fresh_mark) and dimension in ("prompt_version", "model")
     if share < (CARRIES if hint is None else HINTED):
         return None
-    if other_n < 5:
+    if other_n < FEWEST_OTHERS:
         return Carrier(dimension, value, share, True) if is_fresh else None
     other_shift = sum(shifts[v][0] for v in others) / other_n
     other_error = sum(shifts[v][1] * after[v].n ** 2 for v in others) / other_n**2

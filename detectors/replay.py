@@ -18,7 +18,11 @@ from driftbell.detectors.workflow import BIN, WorkflowDetector
 HOUR = 3600
 KEPT = LONGEST + REFERENCE + 86400
 LATENESS = 6 * HOUR
-"""Records may be this far out of order; one that is later is counted and left out, as it would be live."""
+"""Records may be this far out of order; one that is later is counted and left out."""
+LONGEST_GAP = 60 * 86400
+"""A longer gap is skipped, not lived through: one stray time stamp costs nothing."""
+LONGEST_END = 2 * 86400
+"""A workflow that fell silent before the end of the file is followed for this long."""
 
 
 @dataclass(slots=True)
@@ -103,14 +107,15 @@ class Replay:
         if record.ts <= lane.newest:
             return []
         lane.newest = record.ts
-        due = int((record.ts - self.settings.grace) // BIN) * BIN
+        due = int((record.ts - max(self.settings.grace, LATENESS)) // BIN) * BIN
         return self._advance(lane, due) if due > lane.next_bin else []
 
     def finish(self) -> Iterator[Finding]:
         """The findings of what is still waiting, up to the newest record of all."""
         newest = max((lane.newest for lane in self._lanes.values()), default=0.0)
         for lane in self._lanes.values():
-            yield from self._advance(lane, int(newest // BIN) * BIN + BIN)
+            end = min(newest, lane.newest + LONGEST_END)
+            yield from self._advance(lane, int(end // BIN) * BIN + BIN)
 
     def _lane(self, record: Record) -> _Lane:
         about = record.call or record.manual_task
@@ -123,6 +128,12 @@ class Replay:
     def _advance(self, lane: _Lane, due: int) -> list[Finding]:
         findings: list[Finding] = []
         assert lane.next_bin is not None
+        if due - lane.next_bin > LONGEST_GAP:
+            earlier = [begin for begin in sorted(lane.waiting) if begin < due - LONGEST_GAP]
+            for begin in earlier:
+                del lane.waiting[begin]
+            self.too_late += len(earlier)
+            lane.next_bin = min(lane.waiting, default=due)
         for begin in range(lane.next_bin, due, BIN):
             rollup = lane.waiting.pop(begin, None)
             points = rollup.points() if rollup is not None else []

@@ -21,6 +21,10 @@ LONGEST = 5 * DAY
 """The span since the onset that is looked at, at most."""
 
 
+NOT_URGENT = frozenset({"bypass", "instrument"})
+"""Families for which nobody is woken."""
+
+
 class History(Protocol):
     """Where stored points are read back: `driftbell.collectors.store.Store`, or the memory of a replay."""
 
@@ -170,6 +174,7 @@ class Reporter:
             segment=alarm.segment,
             risk_tier=watch.risk_tier,
             started_at=alarm.started_at,
+            severity="ticket" if series.family in NOT_URGENT else "page",
             id=self._id(watch, ts),
         )
 

@@ -46,7 +46,9 @@ class EDetectors:
 
     ``log_r`` is the log of each R; ``total`` and ``count`` are the sums of the running block since R was last at
     rest and ``told`` the exponent already added for them. ``slope`` and ``toll`` are the coefficients of the exponent
-    ``slope * total - count * toll``; ``wiggle2`` is the variance of the level between blocks.
+    ``slope * total - count * toll``; ``wiggle2`` is the variance of the level between blocks,
+    ``crowd`` how many times the variance of a sum exceeds that of independent scores (the design effect: sessions,
+    retries and loops come in crowds).
     """
 
     log_r: Floats = field(default_factory=_empty_k)
@@ -59,6 +61,7 @@ class EDetectors:
     seen: Floats = field(default_factory=_empty_k)
     moved: Floats = field(default_factory=_empty_k)
     wiggle2: Floats = field(default_factory=_empty)
+    crowd: Floats = field(default_factory=_empty)
 
     def grow(self, extra: int) -> None:
         """Make room for ``extra`` more series at rest; a slope of zero keeps a series there until it is set."""
@@ -67,6 +70,7 @@ class EDetectors:
         for name in ("told", "slope", "toll", "total", "count", "onset", "seen", "moved"):
             setattr(self, name, np.concatenate([getattr(self, name), zeros]))
         self.wiggle2 = np.concatenate([self.wiggle2, np.zeros(extra)])
+        self.crowd = np.concatenate([self.crowd, np.ones(extra)])
 
     def new_block(self) -> None:
         """Forget the sums of the block that ended; the evidence stays."""
@@ -95,7 +99,7 @@ class EDetectors:
         self.total = np.where(fresh, 0.0, self.total) + total[:, None]
         self.count = np.where(fresh, 0.0, self.count) + count[:, None]
         told = np.where(fresh, 0.0, self.told)
-        variance = 1.0 + self.count * (self.wiggle2 + extra)[:, None]
+        variance = self.crowd[:, None] + self.count * (self.wiggle2 + extra)[:, None]
         exponent = (self.slope * self.total - self.count * self.toll) / variance
         grown = np.logaddexp(self.log_r, 0.0) + (exponent - told)
         np.copyto(self.log_r, np.clip(grown, FLOOR, CEILING), where=active)

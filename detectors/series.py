@@ -17,6 +17,7 @@ class Series:
     beyond the usual worst twentieth. ``worth`` is the smallest change worth a page: for a rate or tail an absolute
     share (0.03 is three points), for a quantity a ratio (1.2 is 20 % up, 0.9 is 10 % down).
     ``strata`` says that the measure is kept in strata ``measure|k``, each with a reference of its own.
+    ``leads`` says that a ``worth`` configured for the metric is meant for this series.
     ``contrast`` also compares each segment with the rest of its workflow at the same time.
     """
 
@@ -29,6 +30,7 @@ class Series:
     unit: str
     strata: bool = False
     contrast: bool = False
+    leads: bool = True
 
     @property
     def name(self) -> str:

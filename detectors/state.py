@@ -20,7 +20,7 @@ from driftbell.detectors.watch import Alarm, Watch
 from driftbell.detectors.workflow import WorkflowDetector
 
 VERSION = 1
-_ARRAYS = ("log_r", "told", "slope", "toll", "total", "count", "onset", "seen", "moved", "wiggle2")
+_ARRAYS = ("log_r", "told", "slope", "toll", "total", "count", "onset", "seen", "moved", "wiggle2", "crowd")
 
 
 class StateError(ValueError):
@@ -35,6 +35,7 @@ def dump(detector: WorkflowDetector) -> str:
         "block": detector.block,
         "day": detector.day,
         "tiers": list(detector.tiers),
+        "distrusted": sorted(detector.distrusted),
         "groups": [_dump_group(group) for group in detector.groups.values()],
         "watches": [_dump_watch(watch) for watch in watches],
         "tests": {name: getattr(detector.tests, name).tolist() for name in _ARRAYS} if watches else {},
@@ -54,6 +55,7 @@ def load(workflow: str, text: str, settings: DetectorSettings) -> WorkflowDetect
         )
     detector = WorkflowDetector(workflow, settings)
     detector.block, detector.day = body["block"], body["day"]
+    detector.distrusted = set(body["distrusted"])
     detector.tiers = dict.fromkeys(body["tiers"])
     for stored in body["groups"]:
         group = _load_group(stored)
@@ -97,6 +99,7 @@ def _dump_watch(watch: Watch) -> dict[str, Any]:
         "blocks": watch.residuals.blocks,
         "scale": watch.residuals.scale,
         "block": watch.block,
+        "crowd": watch.crowd,
         "rest": watch.rest,
         "suspect": watch.suspect,
         "offsets": list(watch.offsets.items()),
@@ -116,7 +119,7 @@ def _load_watch(stored: dict[str, Any]) -> Watch:
         stored["contrast"],
         Residuals(blocks, stored["scale"]),
     )
-    watch.block, watch.rest = _pair(stored["block"]), _pair(stored["rest"])
+    watch.block, watch.rest, watch.crowd = _pair(stored["block"]), _pair(stored["rest"]), _pair(stored["crowd"])
     watch.offsets = dict(stored["offsets"])
     watch.suspect, watch.ready = stored["suspect"], stored["ready"]
     watch.offset, watch.wiggle, watch.worth = stored["offset"], stored["wiggle"], stored["worth"]

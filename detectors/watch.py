@@ -7,6 +7,8 @@ from driftbell.detectors.baseline import Distribution, Residuals
 from driftbell.detectors.group import Group, GroupKey
 from driftbell.detectors.series import Series
 
+CROWD_PRIOR = 300.0
+"""Calls' worth of "independent" with which the design effect of a series begins."""
 RECOVERED = 8.0
 """Log evidence for "back below half of the change" at which an alarm ends."""
 
@@ -48,7 +50,8 @@ class Alarm:
 class Watch:
     """One statistic of one group.
 
-    ``block`` is ``(n, total residual)`` of the running block. ``rest`` are the decayed sums of the other segments, for
+    ``block`` is ``(n, total residual)`` of the running block and ``crowd`` the decayed sums ``(squared residuals of
+    bins, n)``, whose ratio is 1 for independent calls. ``rest`` are the decayed sums of the other segments, for
     a contrast. ``offset``, ``wiggle`` and ``worth`` (the smallest change worth a page) are in standard deviations of
     one score; ``ready`` says that the series may page.
     """
@@ -58,6 +61,7 @@ class Watch:
     contrast: bool
     residuals: Residuals = field(default_factory=Residuals)
     block: tuple[float, float] = (0.0, 0.0)
+    crowd: tuple[float, float] = (CROWD_PRIOR, CROWD_PRIOR)
     rest: tuple[float, float] = (0.0, 0.0)
     suspect: bool = False
     offsets: dict[int, float] = field(default_factory=dict)

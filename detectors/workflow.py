@@ -8,6 +8,7 @@ import numpy as np
 
 from driftbell.collectors.point import Point, PointKey, merge
 from driftbell.detectors import bypass, cost, instrument, quality, reliability, retrieval
+from driftbell.detectors.baseline import DECAY
 from driftbell.detectors.episode import Episode
 from driftbell.detectors.group import WHOLE, Group, GroupKey
 from driftbell.detectors.sequential import BLOCK, LAMBDAS, EDetectors, Floats
@@ -39,6 +40,8 @@ LEAST_BLOCKS = 6
 SLACK = 5.0
 """How many times rarer false alarms are than the bound of the test says, measured on unchanged streams
 (``bench/noise.py``): the tolerance is rarely used up, and the statistics of a workflow move together."""
+MOST_CROWD = 30.0
+"""Largest design effect: beyond it a series is watched as if its calls came thirty at a time."""
 DOUBT = 1.5
 """Standard errors of the reference that are granted to it."""
 
@@ -66,6 +69,7 @@ class WorkflowDetector:
         self.settings = settings
         self.groups: dict[GroupKey, Group] = {}
         self.tiers: dict[str, None] = {}
+        self.distrusted: set[str] = set()
         self.watches: list[Watch] = []
         self.index: dict[tuple[GroupKey, str, bool], int] = {}
         self.tests = EDetectors()
@@ -129,9 +133,10 @@ class WorkflowDetector:
         turned = day != self.day
         if turned:
             # Of one measure all groups learn or none: references of different age would look like a contrast.
-            distrusted = {w.series.measure for w in self.watches if w.alarm is not None or w.suspect}
+            distrusted = self.distrusted | {w.series.measure for w in self.watches if w.alarm is not None or w.suspect}
             for group in self.groups.values():
                 group.turn_day(distrusted)
+            self.distrusted = set()
             self.day = day
         self.block = start // BLOCK
         self.tests.new_block()
@@ -180,10 +185,13 @@ class WorkflowDetector:
                 watch.residuals.scale = min(2.0 * math.sqrt(level / (1 - level)), 1.0)
             watch.wiggle = watch.residuals.wiggle()
             watch.offsets = watch.residuals.offsets(watch.wiggle)
+            square, total = watch.crowd
+            tests.crowd[i] = min(max(square / total, 1.0), MOST_CROWD)
+            watch.crowd = (square * DECAY, total * DECAY)
         watch.offset = watch.offsets.get(slot_of(start), 0.0)
         tests.wiggle2[i] = watch.wiggle * watch.wiggle
         doubt = self.settings.wiggle * watch.wiggle + DOUBT / math.sqrt(size)
-        worth = self.settings.worth.get(series.metric, series.worth)
+        worth = self.settings.worth.get(series.metric, series.worth) if series.leads else series.worth
         if series.kind == "quantity":
             biggest = max(watch.distributions(group), key=lambda d: d.size)
             watch.worth = abs(biggest.shift_score(worth))
@@ -219,6 +227,10 @@ class WorkflowDetector:
             watch = self.watches[i]
             watch.block = (watch.block[0] + n, watch.block[1] + away)
             residual[i] = away - n * watch.offset
+            if watch.alarm is None and not watch.suspect:
+                square, size = watch.crowd
+                # What the level moves by itself is no crowd.
+                watch.crowd = (square + residual[i] ** 2 - (n * watch.wiggle) ** 2, size + n)
             if watch.alarm is not None:
                 settled = start - watch.alarm.fired_at > self.settings.settle_hours * 3600
                 usual = None if watch.series.kind == "quantity" else watch.known(self.groups[watch.group])[0]
@@ -283,6 +295,7 @@ class WorkflowDetector:
     def raise_alarm(self, i: int, start: int) -> Alarm:
         """Put a watch into alarm: what it saw since yesterday is not learned."""
         watch = self.watches[i]
+        self.distrusted.add(watch.series.measure)
         onset, _, shift = self.tests.change(i)
         least = 0.5 * watch.worth * watch.series.direction
         shift = max(shift, least) if watch.series.direction > 0 else min(shift, least)

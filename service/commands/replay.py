@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from driftbell.service.replay import Report
 
 
+MOST_WEEKS = 60
+"""Of a longer file only the weeks with an incident are listed."""
+
+
 @click.command(name="replay")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--prices", type=click.Path(path_type=Path), help="Prices of models (JSON), per million tokens.")
@@ -76,7 +80,7 @@ def _tell(console: "Console", report: "Report") -> None:
     weeks = report.per_week()
     count = max(round(report.weeks + 0.4999), 1)
     console.print(f"\n{report.records:,} records of {len(report.workflows)} workflows over {report.weeks:.1f} weeks")
-    for week in range(count):
+    for week in range(count) if count <= MOST_WEEKS else sorted(weeks):
         found = weeks.get(week) or Counter()
         told = ", ".join(
             f"{found[severity]} {severity}" for severity in ("page", "ticket", "info") if found.get(severity)

@@ -1,0 +1,39 @@
+"""History as people have it: out of order, with stray time stamps, with gaps."""
+
+from dataclasses import replace
+
+from driftbell.collectors.records import Record
+from driftbell.detectors.replay import LATENESS, Replay
+from driftbell.detectors.settings import DetectorSettings
+from tests.detectors.traffic import DAY, HOUR, MONDAY, after, calls, findings, set_to
+
+OUTAGE = after(MONDAY + 12 * DAY + 10 * HOUR, set_to(status="error"))
+
+
+def replayed(history) -> tuple[list, Replay]:
+    replay = Replay(DetectorSettings(), lambda call: call)
+    found = [f for call in history for f in replay.take(Record(call.ts, call, (), None))]
+    return [*found, *replay.finish()], replay
+
+
+def test_records_out_of_order_within_hours_change_nothing() -> None:
+    ordered = calls(13, 20, 1, OUTAGE)
+    late = sorted(ordered, key=lambda call: call.ts + (LATENESS / 2 if call.output_tokens % 3 == 0 else 0.0))
+    found, replay = replayed(late)
+    assert replay.too_late == 0
+    assert [(f.ts, f.id) for f in found] == [(f.ts, f.id) for f in findings(ordered)]
+    assert found
+
+
+def test_a_record_that_comes_days_late_is_counted_and_left_out() -> None:
+    ordered = calls(13, 20, 2, OUTAGE)
+    stray = replace(ordered[-1], ts=MONDAY + DAY)
+    found, replay = replayed([*ordered, stray])
+    assert replay.too_late == 1
+    assert found == findings(ordered)
+
+
+def test_a_stray_time_stamp_decades_away_costs_no_time() -> None:
+    ordered = calls(2, 20, 3)
+    _, replay = replayed([replace(ordered[0], ts=100.0), *ordered, replace(ordered[0], ts=4_102_444_800.0)])
+    assert replay.too_late <= 2
