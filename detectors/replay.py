@@ -126,20 +126,26 @@ class Replay:
         return lane
 
     def _advance(self, lane: _Lane, due: int) -> list[Finding]:
+        """Live through the bins before ``due``, but not through a gap of months."""
         findings: list[Finding] = []
         assert lane.next_bin is not None
-        if due - lane.next_bin > LONGEST_GAP:
-            earlier = [begin for begin in sorted(lane.waiting) if begin < due - LONGEST_GAP]
-            for begin in earlier:
-                del lane.waiting[begin]
-            self.too_late += len(earlier)
-            lane.next_bin = min(lane.waiting, default=due)
-        for begin in range(lane.next_bin, due, BIN):
+        while due - lane.next_bin > LONGEST_GAP:
+            nearest = min((begin for begin in lane.waiting if begin < due), default=due)
+            if nearest - lane.next_bin > LONGEST_GAP:
+                lane.next_bin = nearest
+            else:
+                findings += self._live(lane, nearest + BIN)
+        return findings + self._live(lane, due)
+
+    def _live(self, lane: _Lane, until: int) -> list[Finding]:
+        findings: list[Finding] = []
+        assert lane.next_bin is not None
+        for begin in range(lane.next_bin, until, BIN):
             rollup = lane.waiting.pop(begin, None)
             points = rollup.points() if rollup is not None else []
             lane.memory.add(points)
             findings += advance(lane.detector, lane.memory, {begin: points}, begin, begin + BIN, self.settings.grace)
             if begin % 86400 == 0:
                 lane.memory.forget(begin - KEPT)
-        lane.next_bin = due
+        lane.next_bin = until
         return findings

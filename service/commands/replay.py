@@ -32,6 +32,7 @@ def command(config_file: Path | None, data_dir: Path | None, prices: Path | None
     FILE is JSON Lines, optionally gzip, in the order of time. The detectors are those of the service, in event time;
     nothing is sent. Incidents are kept only with --data-dir.
     """
+    import gc
     from contextlib import nullcontext
 
     from rich.console import Console
