@@ -9,7 +9,6 @@ from driftbell.alerts.incident import apply
 from driftbell.alerts.outbox import deliver_due
 from driftbell.alerts.proof import send_changes
 from driftbell.alerts.repost import repost
-from driftbell.alerts.weekly.alarm import sound
 from driftbell.collectors.store import Store
 from driftbell.detectors.evaluate import CycleResult, Detectors
 from driftbell.service.config import Config
@@ -75,10 +74,9 @@ class Rounds:
         """Send the weekly summaries that are due, and raise an alarm about those that are overdue."""
         if self._mail is None:
             return
-        self._mail.wake()
-        late = self._mail.overdue()
-        with self._store.write() as tx:
-            sound(tx, late, self._clock(), self._config.alerts)
+        try:
+            self._mail.wake()
+        finally:  # a summary that cannot be made is the very thing the alarm is for
             self._mail.sound(self._config.alerts)
 
     def forget(self) -> None:
