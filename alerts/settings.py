@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from driftbell.alerts.duration import Seconds
 from driftbell.alerts.secret import SecretRef
+from driftbell.detectors.duration import Seconds
 from driftbell.detectors.finding import Family
 
 Severity = Literal["page", "ticket", "info"]

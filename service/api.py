@@ -17,7 +17,6 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from driftbell.alerts import actions, history
-from driftbell.alerts.duration import Seconds
 from driftbell.alerts.line import incident_line
 from driftbell.alerts.record import Verdict
 from driftbell.alerts.settings import AlertSettings
@@ -25,6 +24,7 @@ from driftbell.collectors.batch import Batch, StoreUnavailableError
 from driftbell.collectors.call import Marker
 from driftbell.collectors.query import BadQueryError, Usage
 from driftbell.collectors.store import Store
+from driftbell.detectors.duration import Seconds
 from driftbell.service import api_input as given
 from driftbell.service import oncall
 from driftbell.service.api_input import BadRequestError

@@ -11,12 +11,12 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from driftbell.alerts.duration import Seconds
 from driftbell.alerts.secret import SecretRef
 from driftbell.alerts.settings import AlertSettings, Section
 from driftbell.alerts.weekly.settings import WeeklySettings
 from driftbell.collectors.pricing import ModelPrice, PriceTable
 from driftbell.collectors.retention import RetentionPolicy
+from driftbell.detectors.duration import Seconds
 from driftbell.detectors.settings import DetectorSettings
 from driftbell.service.config_errors import ConfigError, complaints
 

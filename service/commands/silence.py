@@ -8,7 +8,7 @@ from driftbell.service.commands.options import by_option, configured, where_opti
 
 
 def _seconds(_context: click.Context, _parameter: click.Parameter, text: str) -> float:
-    from driftbell.alerts.duration import parse_duration
+    from driftbell.detectors.duration import parse_duration
 
     try:
         return parse_duration(text)
