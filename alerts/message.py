@@ -63,6 +63,7 @@ class Message:
     cause_share: float | None = None
     cause_keys: dict[str, str] | None = None
     evidence: tuple[str, ...] = ()
+    trace_ids: tuple[str, ...] = ()
     ruled_out: tuple[str, ...] = ()
     marker: str | None = None
     marker_at: float | None = None

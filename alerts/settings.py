@@ -17,6 +17,7 @@ from driftbell.detectors.duration import Seconds
 from driftbell.detectors.finding import Family
 
 Severity = Literal["page", "ticket", "info"]
+Right = Literal["ack", "silence", "false_alarm", "new_normal"]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MAX_CHANNELS = 64
@@ -266,12 +267,16 @@ class Lifecycle(Section):
 
 
 class Links(Section):
-    """Links in messages. With a ``key``, acknowledge and silence links are signed and work without a login."""
+    """Links in messages. With a ``key`` (16 characters or more) those that act are signed and need no login.
+
+    ``trace_url`` is where the tracing system shows a trace, with ``{trace_id}`` in it.
+    """
 
     page_url: Url | None = None
     key: SecretRef | None = None
-    rights: tuple[Literal["ack", "silence"], ...] = ("ack", "silence")
+    rights: tuple[Right, ...] = ("ack", "silence", "false_alarm", "new_normal")
     valid_for: Seconds = 3 * 86_400.0
+    trace_url: Url | None = None
     runbooks: dict[str, str] = Field(default_factory=dict)
     """Runbook URL by ``workflow``, ``family`` or ``*``; the first that fits in this order."""
 

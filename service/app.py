@@ -11,6 +11,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from prometheus_client import CollectorRegistry, Gauge
 from starlette.applications import Starlette
 
+from driftbell.alerts.links import link_key
 from driftbell.alerts.secret import SecretMissingError, resolve
 from driftbell.collectors.batch import StoreUnavailableError
 from driftbell.collectors.intake import Intake, Limits
@@ -18,6 +19,7 @@ from driftbell.collectors.metrics import ReceiverMetrics
 from driftbell.collectors.receiver import Receiver
 from driftbell.collectors.receiver_grpc import GrpcReceiver
 from driftbell.collectors.store import Store
+from driftbell.service.act import PREFIX, Act
 from driftbell.service.api import ERRORS, Api
 from driftbell.service.config import Config, parse_address
 from driftbell.service.failure import Failure
@@ -45,6 +47,7 @@ class Service:
         self._config = config
         self._clock = clock
         self._token = _token(config)
+        _check_link_key(config)
         self._ownership = Ownership(config.data_dir)
         self._store = open_store(config, clock)
         self._registry = CollectorRegistry()
@@ -124,11 +127,12 @@ class Service:
         health = Health(self._jobs, self._registry, self._clock)
         receiving = self._receiver.routes(("", "/api/public/otel"))
         routes = [*receiving, *health.routes(), *Api(self._store, self._config.alerts, self._clock).routes()]
+        routes += Act(self._store, self._config.alerts, self._token, self._clock).routes()
         app = Starlette(routes=routes, exception_handlers=ERRORS)
         if self._token is None:
             return app
         # The receiver checks the token itself, for it must answer in the encoding of OTLP.
-        return BearerToken(app, self._token, OPEN_PATHS | {route.path for route in receiving})
+        return BearerToken(app, self._token, OPEN_PATHS | {route.path for route in receiving}, PREFIX)
 
     def _close(self) -> None:
         self._scheduler.shutdown(wait=False)
@@ -155,6 +159,15 @@ def _token(config: Config) -> str | None:
         return None if config.token is None else resolve(config.token)
     except SecretMissingError as error:
         raise Failure(f"token: {error}") from None
+
+
+def _check_link_key(config: Config) -> None:
+    """Refuse a key for links that is not there or could be guessed."""
+    try:
+        if config.alerts.links.key is not None:
+            link_key(config.alerts.links.key)
+    except SecretMissingError as error:
+        raise Failure(f"alerts.links.key: {error}") from None
 
 
 def _scheduler() -> BackgroundScheduler:
