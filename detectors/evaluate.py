@@ -10,7 +10,8 @@ from driftbell.collectors.point import Point
 from driftbell.collectors.workflows import Workflow
 from driftbell.detectors import state
 from driftbell.detectors.finding import Finding
-from driftbell.detectors.report import History, Reporter
+from driftbell.detectors.history import History
+from driftbell.detectors.report import Reporter
 from driftbell.detectors.settings import DetectorSettings
 from driftbell.detectors.workflow import BIN, WorkflowDetector
 
