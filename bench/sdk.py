@@ -68,7 +68,7 @@ def hot() -> None:
         contenders = {name: CONTENDERS[name]() for name in ("floor", "driftbell")}
         for contender in contenders.values():
             contender.start(target.url)
-        streams = CALLS // 10
+        streams = CALLS
         kinds: dict[str, tuple[Callable[[Contender], Callable[[], object]], int]] = {
             "sync call": (lambda c: _bound(repeat, c.call(), CALLS), CALLS),
             "async call": (lambda c: _bound(run_async, c.async_call(), CALLS), CALLS),
