@@ -174,11 +174,15 @@ class Match(Section):
 
         Of several segments or risk tiers one must match, or with ``every`` all of them.
         """
+        return self.misses(facts, every=every) is None
+
+    def misses(self, facts: Mapping[str, tuple[str, ...]], *, every: bool = False) -> str | None:
+        """The first of the lists that an incident with these facts does not fit, or None when it matches."""
         enough = all if every else any
-        return all(
-            enough(any(fnmatchcase(value, pattern) for pattern in patterns) for value in facts.get(name) or ("",))
-            for name, patterns in self.given().items()
-        )
+        for name, patterns in self.given().items():
+            if not enough(any(fnmatchcase(v, pattern) for pattern in patterns) for v in facts.get(name) or ("",)):
+                return name
+        return None
 
     def given(self) -> dict[str, tuple[str, ...]]:
         """The lists that restrict, by name."""

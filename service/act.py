@@ -34,10 +34,10 @@ MAX_FORM_BYTES = 4096
 PREFIX = "/act/"
 """Where these pages are; they check the right to them themselves."""
 EXPLAINS = {
-    "ack": "Escalation stops. Everyone who was told sees that it is in your hands.",
-    "silence": "Nothing more is sent of this incident for 4 hours, except its end.",
-    "false_alarm": "The incident is closed and counts against the false-alarm budget.",
-    "new_normal": "The incident is closed, and what is usual is learned anew from here on.",
+    "ack": "Stops the escalation, and shows everyone who was told that it is in your hands.",
+    "silence": "Sends nothing more of this incident for 4 hours, except its end.",
+    "false_alarm": "Closes the incident and counts it against the false-alarm budget.",
+    "new_normal": "Closes the incident, and learns anew what is usual from here on.",
 }
 BUTTONS = {
     **links.LABELS,

@@ -123,11 +123,12 @@ class Api:
         return JSONResponse({"incidents": [incident_line(incident) for incident in found]})
 
     def incident(self, request: Request) -> JSONResponse:
-        """One incident with its history."""
+        """One incident with every decision about it and every message of it."""
         given.only(request)
         incident = oncall.find(self._store, request.path_params["incident"])
-        events = history.events(self._store.read(), incident.id)
-        return JSONResponse({**incident_line(incident), "history": events})
+        db = self._store.read()
+        told = {"history": history.events(db, incident.id), "deliveries": history.deliveries(db, incident.id)}
+        return JSONResponse({**incident_line(incident), **told})
 
     def workflows(self, request: Request) -> JSONResponse:
         """The workflows that were seen."""

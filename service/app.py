@@ -52,7 +52,7 @@ class Service:
         self._store = open_store(config, clock)
         self._registry = CollectorRegistry()
         self._registry.register(StoreMetrics(self._store))
-        self._rounds = Rounds(self._store, config, clock)
+        self._rounds = Rounds(self._store, config, clock, self._registry)
         self._jobs = self._plan()
         intake = Intake(self._store, Limits())
         self._registry.register(ReceiverMetrics(self._store, intake))

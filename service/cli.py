@@ -22,6 +22,7 @@ class _Commands(click.Group):
         "serve": "serve",
         "demo": "demo",
         "check-config": "check_config",
+        "route": "route",
         "doctor": "doctor",
         "replay": "replay",
         "backtest": "backtest",

@@ -50,12 +50,13 @@ class Price(Section):
 
 
 class Retention(Section):
-    """How long what is kept; each at least as long as the one before it."""
+    """How long what is kept; points and calls each at least as long as the one before, incidents after their end."""
 
     minutes: Seconds = Field(default=3 * DAY, ge=DAY)
     calls: Seconds = Field(default=30 * DAY, ge=DAY)
     hours: Seconds = Field(default=100 * DAY, ge=36 * DAY)
     days: Seconds = Field(default=800 * DAY, ge=36 * DAY)
+    incidents: Seconds = Field(default=800 * DAY, ge=36 * DAY)
 
     @model_validator(mode="after")
     def _grows(self) -> Self:

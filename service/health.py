@@ -39,6 +39,13 @@ class StoreMetrics(Collector):
             "SELECT channel, state, count(*) FROM notifications GROUP BY 1, 2",
         )
         yield self._counted(
+            "driftbell_decisions",
+            "Decisions to tell readers of an incident or not, by reason, over the incidents that are kept.",
+            ("kind", "reason"),
+            "SELECT kind, iif(instr(reason, ':'), substr(reason, 1, instr(reason, ':') - 1), reason), sum(times) "
+            "FROM incident_events WHERE kind IN ('told', 'not_told') GROUP BY 1, 2",
+        )
+        yield self._counted(
             "driftbell_workflow_newest_call_timestamp_seconds",
             "When the newest call of a workflow ended.",
             ("workflow",),

@@ -3,6 +3,9 @@
 import threading
 from collections.abc import Callable
 
+from prometheus_client import CollectorRegistry, Counter
+
+from driftbell.alerts import history
 from driftbell.alerts.channels.build import build_channels
 from driftbell.alerts.heartbeat import Pulse
 from driftbell.alerts.incident import apply
@@ -25,7 +28,15 @@ PASSES = 20
 class Rounds:
     """The work of the jobs, over one store."""
 
-    def __init__(self, store: Store, config: Config, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, store: Store, config: Config, clock: Callable[[], float], registry: CollectorRegistry | None = None
+    ) -> None:
+        self._failures = Counter(
+            "driftbell_delivery_failures",
+            "Attempts to deliver that failed, by channel and reason.",
+            ["channel", "reason"],
+            registry=registry,
+        )
         self._store = store
         self._config = config
         self._clock = clock
@@ -63,7 +74,10 @@ class Rounds:
     def deliver(self) -> None:
         """Send what is due in the outbox."""
         for _ in range(PASSES):
-            if not deliver_due(self._store, self._channels, self._clock()).sent:
+            done = deliver_due(self._store, self._channels, self._clock())
+            for channel, reason in done.failed:
+                self._failures.labels(channel, reason).inc()
+            if not done.sent:
                 break
 
     def repeat(self) -> None:
@@ -81,4 +95,7 @@ class Rounds:
 
     def forget(self) -> None:
         """Delete what is older than it is kept."""
-        self._store.retain(self._clock(), self._config.retention.policy())
+        now = self._clock()
+        self._store.retain(now, self._config.retention.policy())
+        with self._store.write() as tx:
+            history.forget(tx, now - self._config.retention.incidents)
