@@ -49,6 +49,8 @@ lock:
 	  --no-annotate --no-header -c requirements.lock --group pyproject.toml:browser -o requirements-browser.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --no-annotate --no-header --group pyproject.toml:providers -o requirements-providers.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --no-annotate --no-header -c requirements.lock --group pyproject.toml:fuzz -o requirements-fuzz.lock
 
 clean:
 	rm -rf .venv .cache build demo-out *.egg-info
