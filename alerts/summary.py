@@ -43,9 +43,14 @@ class Summary:
     rendered: Rendered
 
     @property
+    def data(self) -> dict[str, object]:
+        """Everything as plain data, each number with the command that recomputes it."""
+        return as_json(self.numbers, self.letter, recommend(self.numbers))
+
+    @property
     def json(self) -> str:
-        """Everything as JSON, each number with the command that recomputes it."""
-        return json.dumps(as_json(self.numbers, self.letter, recommend(self.numbers)), indent=1, ensure_ascii=False)
+        """`data` as text."""
+        return json.dumps(self.data, indent=1, ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)

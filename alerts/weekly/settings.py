@@ -86,6 +86,8 @@ class WeeklySettings(Section):
         names = [recipient.name for recipient in self.recipients]
         if len(set(names)) < len(names):
             raise ValueError("two weekly recipients have the same name; a summary is claimed by name")
+        if EVERYONE.name in names:
+            raise ValueError(f"a weekly recipient cannot be called {EVERYONE.name!r}: so the summary of all is called")
         return self
 
     def of(self, workflow: str) -> WorkflowSettings:

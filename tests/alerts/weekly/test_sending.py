@@ -15,7 +15,7 @@ from driftbell.alerts.history import listed
 from driftbell.alerts.schema import MIGRATIONS
 from driftbell.alerts.settings import AlertSettings, EmailSection
 from driftbell.alerts.summary import WeeklyMail, again, asked_for, summarise, trial
-from driftbell.alerts.weekly import periods
+from driftbell.alerts.weekly import archive, periods
 from driftbell.alerts.weekly.numbers import Facts, weekly_numbers
 from driftbell.alerts.weekly.schedule import send_moment
 from driftbell.alerts.weekly.settings import EVERYONE, Recipient, WeeklySettings
@@ -262,6 +262,19 @@ def test_what_was_sent_can_be_shown_again_as_it_was(service, open_store):
     kept = periods.frozen(open_store().read(), READER.name, PERIOD)
     assert kept.rendered.text.split() == post.mails[0].get_body(("plain",)).get_content().split()
     assert '"week": "2026-W46"' in kept.numbers
+
+
+def test_the_frozen_summaries_are_listed_and_given_as_data(service, open_store):
+    service(Post()).wake()
+    (one,) = archive.stored(open_store().read())
+    assert (one.recipient, one.week, one.state, one.late) == (READER.name, "2026-W46", "sent", False)
+    data = archive.load(open_store().read(), one.recipient, one.week)
+    assert data["subject"] == one.subject
+    assert data["letter"]["table"]["rows"][0]["cells"][0] == "Total cost"
+    assert [w["workflow"] for w in data["workflows"]] == ["claims-triage"]
+    assert archive.load(open_store().read(), one.recipient, one.week, "other")["workflows"] == []
+    assert archive.load(open_store().read(), one.recipient, "2026-W40") is None
+    assert archive.stored(open_store().read(), "somebody else") == []
 
 
 def test_old_periods_are_dropped(store):
