@@ -32,7 +32,7 @@ class Linker:
             found.append(("Incident", f"{page}/incidents/{quote(message.incident_id)}"))
             if not message.is_end and message.transition not in {"change", "test"}:
                 found += [(LABELS[right], self._action(page, right, message)) for right in self._settings.rights]
-        if template := _address(self._settings.trace_url):
+        if not message.is_end and (template := _address(self._settings.trace_url)):
             for number, trace in enumerate(message.trace_ids, 1):
                 found.append((f"Trace {number}", template.replace("{trace_id}", quote(trace))))
         return found

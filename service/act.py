@@ -29,6 +29,7 @@ from driftbell.alerts.wording import moment
 from driftbell.collectors.batch import StoreUnavailableError
 from driftbell.collectors.store import Store
 from driftbell.service import oncall, token
+from driftbell.service.evidence import Evidence
 
 MAX_FORM_BYTES = 4096
 PREFIX = "/act/"
@@ -76,6 +77,7 @@ class Act:
 
     def __init__(self, store: Store, alerts: AlertSettings, bearer: str | None, clock: Callable[[], float]) -> None:
         self._store, self._alerts, self._bearer, self._clock = store, alerts, bearer, clock
+        self._look = Evidence(store)
 
     def routes(self) -> list[Route]:
         """``/act/{action}/{incident}``: GET shows, POST does."""
@@ -149,7 +151,7 @@ class Act:
             made = held or actions.silence(tx, by=who, now=now, seconds=links.SILENCE, incident_id=incident_id)
             return f"Quiet until {moment(made.ends_at, self._alerts.timezone)}."
         verdict = "seen" if action == "ack" else action
-        taken = actions.acknowledge(tx, incident_id, who, now, self._alerts, verdict)  # type: ignore[arg-type]
+        taken = actions.acknowledge(tx, incident_id, who, now, self._alerts, verdict, self._look)  # type: ignore[arg-type]
         by = taken.ack.by if taken.ack else who
         return f"Taken by {by}." if action == "ack" else f"Closed as {action.replace('_', ' ')} by {by}."
 

@@ -15,6 +15,7 @@ from driftbell.alerts.repost import repost
 from driftbell.collectors.store import Store
 from driftbell.detectors.evaluate import CycleResult, Detectors
 from driftbell.service.config import Config
+from driftbell.service.evidence import Evidence
 from driftbell.service.weekly import weekly_mail
 
 CYCLES = 50
@@ -41,6 +42,7 @@ class Rounds:
         self._config = config
         self._clock = clock
         self._evaluating = threading.Lock()
+        self._look = Evidence(store)
         self._detectors = Detectors(config.detectors)
         self._pulse = None if config.alerts.heartbeat is None else Pulse(config.alerts.heartbeat)
         self._channels = build_channels(config.alerts)
@@ -64,7 +66,7 @@ class Rounds:
         try:
             with self._store.write() as tx:
                 result = self._detectors.cycle(tx, self._store, workflows, now)
-                apply(tx, result.findings, now, self._config.alerts)
+                apply(tx, result.findings, now, self._config.alerts, self._look)
                 send_changes(tx, markers, now, self._config.alerts)
         except BaseException:
             self._detectors.forget()

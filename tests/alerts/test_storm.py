@@ -52,7 +52,7 @@ def test_the_costliest_are_told_first_and_the_storm_itself_is_told(store: Store,
     cycle(store, make().ts, *(make(workflow=f"w{n}", usd_per_hour=float(n)) for n in range(200)))
     titles = [row[0] for row in store.read().execute("SELECT message ->> 'title' FROM notifications ORDER BY id")]
     assert titles[0].startswith("w199:")
-    assert titles[-1] == "driftbell: opened incidents up 6.7 times (30 -> 200)"
+    assert titles[-1] == "driftbell: opened incidents per hour over 30 (200)"
 
 
 def test_what_the_storm_held_back_is_told_hour_by_hour_while_it_is_open(store: Store, make: Make) -> None:
