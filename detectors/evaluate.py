@@ -8,12 +8,11 @@ from sqlite_utils import Database
 
 from driftbell.collectors.point import Point
 from driftbell.collectors.workflows import Workflow
-from driftbell.detectors import state
 from driftbell.detectors.finding import Finding
 from driftbell.detectors.history import History
-from driftbell.detectors.report import Reporter
 from driftbell.detectors.settings import DetectorSettings
-from driftbell.detectors.workflow import BIN, WorkflowDetector
+from driftbell.detectors.station import Station
+from driftbell.detectors.workflow import BIN
 
 MOST_BINS = 288
 """Bins of one workflow that one cycle takes in at most (a day): a long backlog holds no lock for long."""
@@ -35,11 +34,11 @@ class Detectors:
 
     def __init__(self, settings: DetectorSettings) -> None:
         self.settings = settings
-        self._detectors: dict[str, tuple[WorkflowDetector, int]] = {}
+        self._stations: dict[str, tuple[Station, int]] = {}
 
     def forget(self) -> None:
         """Drop the copies in memory: to be called when the transaction of a cycle has failed."""
-        self._detectors.clear()
+        self._stations.clear()
 
     def cycle(self, tx: Database, history: History, workflows: Iterable[Workflow], now: float) -> CycleResult:
         """Evaluate every bin of ``workflows`` that is due at ``now`` (epoch s) and write the outcome to ``tx``.
@@ -51,7 +50,7 @@ class Detectors:
         bins, behind = 0, False
         for workflow in workflows:
             due = self._due(workflow, now)
-            detector, start = self._detector(tx, workflow, due)
+            station, start = self._station(tx, workflow, due)
             if start >= due:
                 continue
             until = min(due, start + MOST_BINS * BIN)
@@ -59,10 +58,11 @@ class Detectors:
             by_bin: dict[int, list[Point]] = {}
             for point in history.points(workflow.name, start, until, "minute"):
                 by_bin.setdefault(point.key.minute // BIN * BIN, []).append(point)
-            findings += advance(detector, history, by_bin, start, until, self.settings.grace)
+            findings += station.advance(history, by_bin, start, until)
             bins += (until - start) // BIN
-            self._detectors[workflow.name] = (detector, until)
-            row = {"workflow": workflow.name, "next_bin": until, "state": state.dump(detector)}
+            self._stations[workflow.name] = (station, until)
+            engine, beside = station.dump()
+            row = {"workflow": workflow.name, "next_bin": until, "state": engine, "beside": beside}
             tx.table("detector_state").upsert(row, pk="workflow")
         for finding in findings:
             body = json.dumps(asdict(finding))
@@ -76,27 +76,15 @@ class Detectors:
         reached = now if idle else min(now, workflow.newest_ts)
         return int((reached - self.settings.grace) // BIN) * BIN
 
-    def _detector(self, tx: Database, workflow: Workflow, due: int) -> tuple[WorkflowDetector, int]:
-        """The detector of a workflow and the bin that it takes next."""
-        known = self._detectors.get(workflow.name)
+    def _station(self, tx: Database, workflow: Workflow, due: int) -> tuple[Station, int]:
+        """The station of a workflow and the bin that it takes next."""
+        known = self._stations.get(workflow.name)
         if known is not None:
             return known
-        query = "SELECT next_bin, state FROM detector_state WHERE workflow = ?"
+        query = "SELECT next_bin, state, beside FROM detector_state WHERE workflow = ?"
         stored = next(iter(tx.query(query, [workflow.name])), None)
         if stored is not None:
-            return state.load(workflow.name, stored["state"], self.settings), stored["next_bin"]
+            station = Station.restore(workflow.name, stored["state"], stored["beside"], self.settings)
+            return station, stored["next_bin"]
         first = max(int(workflow.first_ts // BIN) * BIN, due - LONGEST_HISTORY)
-        return WorkflowDetector(workflow.name, self.settings), first
-
-
-def advance(
-    detector: WorkflowDetector, history: History, bins: dict[int, list[Point]], start: int, until: int, grace: float
-) -> list[Finding]:
-    """Step a detector through the bins of ``[start, until)``; bins without points are steps too."""
-    reporter = Reporter(detector, history)
-    findings: list[Finding] = []
-    for begin in range(start, until, BIN):
-        step = detector.step(begin, bins.get(begin, ()))
-        if step.happened:
-            findings += reporter.report(begin, step, grace)
-    return findings
+        return Station(workflow.name, self.settings), first

@@ -9,11 +9,11 @@ from driftbell.collectors.call import Call, Marker
 from driftbell.collectors.point import Point, PointKey
 from driftbell.collectors.records import Record
 from driftbell.collectors.rollup import Rollup
-from driftbell.detectors.evaluate import advance
 from driftbell.detectors.finding import Finding
 from driftbell.detectors.report import LONGEST, REFERENCE
 from driftbell.detectors.settings import DetectorSettings
-from driftbell.detectors.workflow import BIN, WorkflowDetector
+from driftbell.detectors.station import Station
+from driftbell.detectors.workflow import BIN
 
 HOUR = 3600
 KEPT = LONGEST + REFERENCE + 86400
@@ -68,9 +68,9 @@ class Memory:
 
 @dataclass(slots=True)
 class _Lane:
-    """One workflow in a replay: its detector, its points and the bin that comes next."""
+    """One workflow in a replay: its station, its points and the bin that comes next."""
 
-    detector: WorkflowDetector
+    station: Station
     memory: Memory = field(default_factory=Memory)
     next_bin: int | None = None
     newest: float = 0.0
@@ -122,7 +122,7 @@ class Replay:
         assert about is not None
         lane = self._lanes.get(about.workflow)
         if lane is None:
-            lane = self._lanes[about.workflow] = _Lane(WorkflowDetector(about.workflow, self.settings))
+            lane = self._lanes[about.workflow] = _Lane(Station(about.workflow, self.settings))
         return lane
 
     def _advance(self, lane: _Lane, due: int) -> list[Finding]:
@@ -144,7 +144,7 @@ class Replay:
             rollup = lane.waiting.pop(begin, None)
             points = rollup.points() if rollup is not None else []
             lane.memory.add(points)
-            findings += advance(lane.detector, lane.memory, {begin: points}, begin, begin + BIN, self.settings.grace)
+            findings += lane.station.step(begin, points, lane.memory)
             if begin % 86400 == 0:
                 lane.memory.forget(begin - KEPT)
         lane.next_bin = until
