@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Literal, TypeVar
 
 from driftbell.collectors import otlp_json, otlp_protobuf
-from driftbell.collectors.otlp import LogRecord, MalformedError
+from driftbell.collectors.otlp import LogRecord, MalformedError, TooManyError
 from driftbell.collectors.span import Span
 
 __all__ = [
@@ -31,10 +31,6 @@ MAX_METRIC_NAMES = 1000
 MAX_ITEMS = 100_000
 """Spans or log records of one body; a small body can hold millions of them, each a thousand times as large here."""
 _Item = TypeVar("_Item", Span, LogRecord)
-
-
-class TooManyError(MalformedError):
-    """The body holds more than `MAX_ITEMS` spans or records."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,10 @@ from driftbell.collectors.span import Span
 from driftbell.collectors.store import Store
 
 Signal = Literal["traces", "logs", "metrics"]
-LARGE, LARGE_GZIPPED = 4 << 20, 512 << 10
-"""Bodies beyond these sizes are decoded one at a time, for they take many times as much memory while they are."""
+LARGE = 4 << 20
+"""Bodies beyond this size are decoded one at a time, for they take up to thirty times as much memory while they are."""
+MAX_MEMBERS = 64
+"""Parts of which a gzip body may consist; senders make one, and each of many empty ones would copy the rest."""
 log = logging.getLogger(__name__)
 SIGNALS: tuple[Signal, ...] = ("traces", "logs", "metrics")
 
@@ -99,25 +101,24 @@ class Intake:
 
         Raises `TooLargeError`, `MalformedError`, `BadBatchError`, `OverloadedError` or `StoreUnavailableError`.
         """
-        large = len(body) > (LARGE_GZIPPED if gzipped else LARGE)
-        with self._one_large if large else nullcontext():
-            try:
-                return self._accept(signal, body, encoding, gzipped)
-            except TooManyError as error:
-                raise TooLargeError(str(error)) from None
-            except (MalformedError, TooLargeError, StoreUnavailableError):
-                raise
-            except MemoryError:
-                raise OverloadedError("out of memory", retry_after=5.0) from None
-            except Exception as error:
-                log.error("%s could not be understood: %s", signal, where(error))  # noqa: TRY400  # its text is private
-                raise BadBatchError("the body could not be understood") from None
+        try:
+            return self._accept(signal, body, encoding, gzipped)
+        except TooManyError as error:
+            raise TooLargeError(str(error)) from None
+        except (MalformedError, TooLargeError, StoreUnavailableError):
+            raise
+        except MemoryError:
+            raise OverloadedError("out of memory", retry_after=5.0) from None
+        except Exception as error:
+            log.error("%s could not be understood: %s", signal, where(error))  # noqa: TRY400  # its text is private
+            raise BadBatchError("the body could not be understood") from None
 
     def _accept(self, signal: Signal, body: bytes, encoding: Encoding, gzipped: bool) -> Accepted:
         plain = inflate(body, self.limits.inflated) if gzipped else body
         if not plain:
             return Accepted(None)
-        spans, rejected, message = _decode(signal, plain, encoding)
+        with self._one_large if len(plain) > LARGE else nullcontext():
+            spans, rejected, message = _decode(signal, plain, encoding)
         kept = None
         if self.limits.keep_bodies:
             kept = Body(signal, encoding, body if gzipped else gzip.compress(body, 1))
@@ -159,6 +160,8 @@ def inflate(data: bytes, limit: int) -> bytes:
     pieces: list[bytes] = []
     size = 0
     while data:
+        if len(pieces) == MAX_MEMBERS:
+            raise MalformedError(f"the gzip body has more than {MAX_MEMBERS} parts")
         stream = zlib.decompressobj(wbits=31)
         try:
             piece = stream.decompress(data, limit - size + 1)

@@ -10,12 +10,18 @@ MAX_DEPTH = 16
 MAX_ATTRIBUTES = 1024
 MAX_EVENTS = 1024
 MAX_LINKS = 128
+MAX_GROUPS = 20_000
+"""Resources, or scopes of one resource, in one body; an empty one takes two bytes there and a hundred here."""
 _NANO = 1e-9
 _HEX = frozenset("0123456789abcdef")
 
 
 class MalformedError(ValueError):
     """The whole body cannot be decoded; the message says why and holds nothing of the body."""
+
+
+class TooManyError(MalformedError):
+    """The body holds more spans, groups or values than are taken at a time; smaller requests are the remedy."""
 
 
 class RejectedError(ValueError):

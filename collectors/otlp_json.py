@@ -14,10 +14,12 @@ from driftbell.collectors.otlp import (
     MAX_ATTRIBUTES,
     MAX_DEPTH,
     MAX_EVENTS,
+    MAX_GROUPS,
     MAX_LINKS,
     LogRecord,
     MalformedError,
     RejectedError,
+    TooManyError,
     checked_id,
     interval,
     optional_id,
@@ -26,6 +28,8 @@ from driftbell.collectors.otlp import (
 from driftbell.collectors.span import AttributeValue, Span, SpanEvent
 
 Object = dict[str, object]
+MAX_VALUES = 6_000_000
+"""Objects, lists and members of one body: a value may take two bytes there and a hundred here."""
 _METRIC_KINDS = ("gauge", "sum", "histogram", "exponentialHistogram", "summary")
 
 _HALF = re.compile(
@@ -78,6 +82,8 @@ def _well_formed(body: bytes) -> str:
 
 
 def _parse(body: bytes) -> Object:
+    if len(body) > MAX_VALUES and sum(map(body.count, (b"{", b"[", b","))) > MAX_VALUES:
+        raise TooManyError(f"the body holds more than {MAX_VALUES} values")
     try:
         request = json.loads(_well_formed(body))
     except RecursionError:
@@ -100,6 +106,8 @@ def _list(parent: Object, name: str) -> list[object]:
 
 def _objects(parent: Object, name: str) -> list[Object]:
     found = _list(parent, name)
+    if len(found) > MAX_GROUPS:
+        raise TooManyError(f"the body holds more than {MAX_GROUPS} {name}")
     for item in found:
         if not isinstance(item, dict):
             raise MalformedError(f"{name} must hold objects")
