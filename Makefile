@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 BENCHMARKS := sdk interpret ingest crash alert_crash weekly
 
-.PHONY: demo test check bench serve docs lock clean
+.PHONY: demo test check bench fuzz serve docs lock clean
 
 demo: .venv/editable
 	$(BIN)/driftbell demo --out demo-out
@@ -19,6 +19,11 @@ check: .venv/editable
 
 bench: .venv/editable
 	@for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python bench/$$name.py || exit 1; done
+
+# Coverage-guided, for ten minutes unless SECONDS says otherwise; Linux.
+fuzz: .venv/editable
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-fuzz.lock
+	$(BIN)/python bench/fuzz.py --seconds $(or $(SECONDS),600) --corpus .cache/fuzz
 
 serve: .venv/editable
 	$(BIN)/driftbell serve
