@@ -17,11 +17,14 @@ from driftbell.alerts.weekly.settings import EVERYONE, Recipient, WeeklySettings
 from driftbell.alerts.weekly.tally import Only, Series, WorkflowTally, tally
 from driftbell.alerts.weekly.told import Change, Told, changes_of
 from driftbell.alerts.weekly.unseen import complete_weeks, unseen_of
-from driftbell.alerts.weekly.verdict import Worth, compare, discoveries, judge
+from driftbell.alerts.weekly.verdict import Verdict, Worth, compare, discoveries, judge, weighed
 from driftbell.alerts.weekly.weeks import USUAL_WEEKS, WEEK_DAYS, Days, Week
 from driftbell.collectors.call import Marker
 from driftbell.collectors.point import Point, Quantity, bucket_middle
 from driftbell.detectors.decomposition import UnitPrices
+
+NO_DIRECTION: tuple[Verdict, str] = ("Same", "neither good nor bad")
+"""The verdict of a figure that is told without judging it, such as the number of calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +154,13 @@ def weekly_numbers(
         outcome = outcome_of(found, chosen)
         sheets.append(_Sheet(name, found, chosen, outcome, _drafts(found, outcome)))
     flat = [draft for sheet in sheets for draft in sheet.drafts if draft.measure.good]
+    comparisons = weighed([draft.comparison for draft in flat])
     reader = None if recipient.name == EVERYONE.name else recipient.name
-    real = dict(zip(map(id, flat), discoveries([draft.comparison for draft in flat]), strict=True))
-    weeks = [_workflow_week(sheet, real, days, facts, reader) for sheet in sheets]
+    judged = {
+        id(draft): judge(comparison, real, draft.measure.good)
+        for draft, comparison, real in zip(flat, comparisons, discoveries(comparisons), strict=True)
+    }
+    weeks = [_workflow_week(sheet, judged, days, facts, reader) for sheet in sheets]
     weeks.sort(key=_worst_first)
     told = tuple(one for one in facts.told if recipient.reads(one.workflow))
     return WeeklyNumbers(
@@ -212,14 +219,14 @@ def _draft(
     weeks = whole_weeks if measure.weekly else ratios
     result = compare(series, measure.worth, share=measure.unit == "share", weeks=weeks, least=measure.least)
     if blind:
-        result = replace(result, p=None, reason="outcomes were not reported as before")
+        result = replace(result, spread=None, reason="outcomes were not reported as before")
     return Draft(measure, only, series, result)
 
 
-def _finish(draft: Draft, real: bool, whole_weeks: list[int]) -> Figure:
+def _finish(draft: Draft, judged: tuple[Verdict, str], whole_weeks: list[int]) -> Figure:
     comparison, measure = draft.comparison, draft.measure
     scale = float(WEEK_DAYS) if measure.weekly else 1.0
-    verdict, reason = judge(comparison, real, measure.good)
+    verdict, reason = judged
     weeks: list[float | None] = []
     for week in range(USUAL_WEEKS + 1):
         hits, trials = draft.series.week(week)
@@ -240,12 +247,12 @@ def _by_traffic(figure: Figure, money: Money) -> Figure:
 
 
 def _workflow_week(
-    sheet: _Sheet, real: Mapping[int, bool], days: Days, facts: Facts, reader: str | None
+    sheet: _Sheet, judged: Mapping[int, tuple[Verdict, str]], days: Days, facts: Facts, reader: str | None
 ) -> WorkflowWeek:
     name, found, outcome, settings = sheet.name, sheet.found, sheet.outcome, sheet.settings
     whole_weeks = complete_weeks(found)
     money = money_of(found, outcome, whole_weeks, facts.prices)
-    figures = [_finish(draft, real.get(id(draft), False), whole_weeks) for draft in sheet.drafts]
+    figures = [_finish(draft, judged.get(id(draft), NO_DIRECTION), whole_weeks) for draft in sheet.drafts]
     whole = tuple(_by_traffic(figure, money) for figure in figures if figure.only is None)
     cost, calls = found.series("cost"), found.series("calls")
     first = found.first
