@@ -28,7 +28,8 @@ class ActionError(Exception):
 class Judged:
     """A person's verdict on an incident, for the false-alarm budget and the baselines.
 
-    ``series`` are the series of the incident: (workflow, metric, segment, risk_tier, direction).
+    ``series`` are the series of the incident: (workflow, metric, segment, risk_tier, direction), which began to move
+    at ``started_at``.
     """
 
     incident_id: str
@@ -38,6 +39,7 @@ class Judged:
     verdict: Verdict
     at: float
     by: str
+    started_at: float
     series: tuple[tuple[str, str, str | None, str | None, int], ...]
 
 
@@ -138,7 +140,15 @@ def judged(db: Reader, since: float, until: float = float("inf")) -> list[Judged
 def _judged(incident: Incident, ack: Acknowledgement) -> Judged:
     series = tuple(member.finding.series for member in incident.members.values())
     return Judged(
-        incident.id, incident.workflow, incident.family, incident.severity, ack.verdict, ack.at, ack.by, series
+        incident.id,
+        incident.workflow,
+        incident.family,
+        incident.severity,
+        ack.verdict,
+        ack.at,
+        ack.by,
+        incident.started_at,
+        series,
     )
 
 

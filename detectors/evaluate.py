@@ -1,7 +1,7 @@
 """One evaluation cycle: new points since the watermark -> findings, state and watermark, in one transaction."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 
 from sqlite_utils import Database
@@ -12,6 +12,7 @@ from driftbell.detectors.finding import Finding
 from driftbell.detectors.history import History
 from driftbell.detectors.settings import DetectorSettings
 from driftbell.detectors.station import Station
+from driftbell.detectors.verdict import Verdict
 from driftbell.detectors.workflow import BIN
 
 MOST_BINS = 288
@@ -40,11 +41,19 @@ class Detectors:
         """Drop the copies in memory: to be called when the transaction of a cycle has failed."""
         self._stations.clear()
 
-    def cycle(self, tx: Database, history: History, workflows: Iterable[Workflow], now: float) -> CycleResult:
+    def cycle(
+        self,
+        tx: Database,
+        history: History,
+        workflows: Iterable[Workflow],
+        now: float,
+        verdicts: Sequence[Verdict] = (),
+    ) -> CycleResult:
         """Evaluate every bin of ``workflows`` that is due at ``now`` (epoch s) and write the outcome to ``tx``.
 
         A bin is due when it and the grace for late calls lie in the past, and either newer calls have been seen or
-        nothing has arrived for the idle time; so a backlog is worked off in event time, as in a replay.
+        nothing has arrived for the idle time; so a backlog is worked off in event time, as in a replay. ``verdicts``
+        are those that people gave lately; one that was applied is known in the state and harmless.
         """
         findings: list[Finding] = []
         bins, behind = 0, False
@@ -58,7 +67,8 @@ class Detectors:
             by_bin: dict[int, list[Point]] = {}
             for point in history.points(workflow.name, start, until, "minute"):
                 by_bin.setdefault(point.key.minute // BIN * BIN, []).append(point)
-            findings += station.advance(history, by_bin, start, until)
+            given = [verdict for verdict in verdicts if verdict.workflow == workflow.name]
+            findings += station.advance(history, by_bin, start, until, given)
             bins += (until - start) // BIN
             self._stations[workflow.name] = (station, until)
             engine, beside = station.dump()

@@ -1,7 +1,7 @@
 """Station: everything that watches one workflow, the sequential tests and the rules beside them, step by step."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, Protocol
 
 from driftbell.collectors.point import Point
@@ -13,7 +13,11 @@ from driftbell.detectors.limit import LimitWatch
 from driftbell.detectors.report import Reporter
 from driftbell.detectors.settings import DetectorSettings
 from driftbell.detectors.spend import BudgetWatch
+from driftbell.detectors.verdict import Verdict, accept
 from driftbell.detectors.workflow import BIN, WorkflowDetector
+
+REMEMBERED = 1000
+"""Verdicts that are known to have been applied."""
 
 
 class Rule(Protocol):
@@ -48,6 +52,7 @@ class Station:
         self.settings = settings
         self.engine = engine or WorkflowDetector(workflow, settings)
         self.rules: list[Rule] = _rules(workflow, settings)
+        self.applied: dict[str, float] = {}
 
     @property
     def workflow(self) -> str:
@@ -65,9 +70,19 @@ class Station:
             findings += [finding for rule in self.rules for finding in rule.open(ts, "no_data")]
         return findings
 
+    def judge(self, verdicts: Iterable[Verdict], start: int, history: History) -> None:
+        """Apply what people said before the bin that begins at ``start``, each verdict once."""
+        for verdict in sorted(verdicts, key=lambda verdict: (verdict.at, verdict.id)):
+            if verdict.at <= start and self.applied.get(verdict.id, 0.0) < verdict.at:
+                accept(self.engine, history, verdict, start)
+                self.applied[verdict.id] = verdict.at
+        while len(self.applied) > REMEMBERED:
+            del self.applied[min(self.applied, key=lambda name: (self.applied[name], name))]
+
     def dump(self) -> tuple[str, str]:
         """The state of the engine and that of the rest, as JSON text."""
-        beside = {f"{type(rule).__name__} {rule.name}": rule.dump() for rule in self.rules}
+        rules = {f"{type(rule).__name__} {rule.name}": rule.dump() for rule in self.rules}
+        beside = {"rules": rules, "applied": self.applied}
         return state.dump(self.engine), json.dumps(beside, separators=(",", ":"))
 
     @classmethod
@@ -75,17 +90,29 @@ class Station:
         """Inverse of `dump`; a rule that the settings no longer have is forgotten. Raises `state.StateError`."""
         station = cls(workflow, settings, state.load(workflow, engine, settings))
         stored = json.loads(beside)
+        station.applied = stored.get("applied", {})
+        rules = stored.get("rules", {})
         for rule in station.rules:
             key = f"{type(rule).__name__} {rule.name}"
-            if key in stored:
-                rule.load(stored[key])
+            if key in rules:
+                rule.load(rules[key])
         return station
 
-    def advance(self, history: History, bins: dict[int, list[Point]], start: int, until: int) -> list[Finding]:
-        """Step through the bins of ``[start, until)``."""
-        return [
-            finding for begin in range(start, until, BIN) for finding in self.step(begin, bins.get(begin, []), history)
-        ]
+    def advance(
+        self,
+        history: History,
+        bins: dict[int, list[Point]],
+        start: int,
+        until: int,
+        verdicts: Sequence[Verdict] = (),
+    ) -> list[Finding]:
+        """Step through the bins of ``[start, until)``; a verdict counts from the first bin that begins after it."""
+        findings: list[Finding] = []
+        for begin in range(start, until, BIN):
+            if verdicts:
+                self.judge(verdicts, begin, history)
+            findings += self.step(begin, bins.get(begin, []), history)
+        return findings
 
 
 def _rules(workflow: str, settings: DetectorSettings) -> list[Rule]:

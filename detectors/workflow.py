@@ -213,6 +213,13 @@ class WorkflowDetector:
                 tests.toll[i, k] = math.log1p(null * math.expm1(tilt))
         watch.ready = True
 
+    def renew(self, i: int, start: int) -> None:
+        """Begin the test of a series anew at ``start``, after its reference was replaced."""
+        watch = self.watches[i]
+        watch.alarm, watch.suspect, watch.wiggle = None, False, 0.0
+        self.tests.rest(i)
+        self._prepare(i, watch, start, False)
+
     def _test(self, start: int) -> Step:
         """Score the bin and step the tests."""
         done = Step()

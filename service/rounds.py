@@ -16,6 +16,7 @@ from driftbell.collectors.store import Store
 from driftbell.detectors.evaluate import CycleResult, Detectors
 from driftbell.service.config import Config
 from driftbell.service.evidence import Evidence
+from driftbell.service.verdicts import verdicts
 from driftbell.service.weekly import weekly_mail
 
 CYCLES = 50
@@ -63,9 +64,10 @@ class Rounds:
             pass
         workflows = self._store.workflows()
         markers = self._store.markers(None, now - MARKERS_TOLD, now)
+        said = list(verdicts(self._store.read(), now))
         try:
             with self._store.write() as tx:
-                result = self._detectors.cycle(tx, self._store, workflows, now)
+                result = self._detectors.cycle(tx, self._store, workflows, now, said)
                 apply(tx, result.findings, now, self._config.alerts, self._look)
                 send_changes(tx, markers, now, self._config.alerts)
         except BaseException:
