@@ -51,7 +51,7 @@ class Service:
         self._ownership = Ownership(config.data_dir)
         self._store = open_store(config, clock)
         self._registry = CollectorRegistry()
-        self._registry.register(StoreMetrics(self._store))
+        self._registry.register(StoreMetrics(self._store, config.detectors.false_pages_per_month))
         self._rounds = Rounds(self._store, config, clock, self._registry)
         self._jobs = self._plan()
         intake = Intake(self._store, Limits())

@@ -28,6 +28,7 @@ class _Commands(click.Group):
         "backtest": "backtest",
         "incidents": "incidents",
         "explain": "explain",
+        "budget": "budget",
         "ack": "ack",
         "resolve": "resolve",
         "silence": "silence",
