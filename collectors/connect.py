@@ -167,6 +167,19 @@ def _fetch(db: sqlite3.Connection, graph: _Graph, chunks: Sequence[int], traces:
             graph.recall(reading, trace_key(reading.trace_id))
 
 
+def gathered(db: sqlite3.Connection, trace: int) -> tuple[list[Reading], set[int]]:
+    """What is stored of the spans of one trace, by end, and the traces that are tied to it (itself among them).
+
+    Of an endless trace no more than `PART_LIMIT` chunks are read.
+    """
+    graph = _Graph()
+    query = "SELECT chunk FROM parts WHERE trace = ? ORDER BY chunk LIMIT ?"
+    _fetch(db, graph, [chunk for (chunk,) in db.execute(query, (trace, PART_LIMIT))], {trace})
+    tied = _linked(db, graph.ties([trace]), graph)
+    readings = sorted(graph.readings.get(trace, {}).values(), key=lambda reading: (reading.end, reading.span_id))
+    return readings, {trace}.union(*tied.values())
+
+
 def _groups(graph: _Graph) -> list[Connected]:
     """Connected sets of traces that hold at least one new span."""
     parent = {trace: trace for trace in graph.readings}

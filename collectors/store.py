@@ -16,6 +16,7 @@ from typing import Literal, Self
 from sqlite_utils import Database, Migrations
 
 from driftbell.collectors import query, refresh, reprice, retention, schema, trust
+from driftbell.collectors.audit import Trail, trail
 from driftbell.collectors.batch import Batch, Body, StoreUnavailableError
 from driftbell.collectors.call import Judgement, ManualTask, Marker
 from driftbell.collectors.ingest import Ingest, Prepared, prepare
@@ -24,6 +25,8 @@ from driftbell.collectors.pricing import PriceTable
 from driftbell.collectors.query import CallPage, Usage
 from driftbell.collectors.retention import RetentionPolicy
 from driftbell.collectors.rollup import MINUTE
+from driftbell.collectors.search import Found, Slice, Wanted, search, slices
+from driftbell.collectors.totals import Totals, load_totals
 from driftbell.collectors.trust import TrustPoint
 from driftbell.collectors.workflows import Workflow, Workflows, load_workflows
 from driftbell.collectors.writer import Writer, is_unavailable, unavailable
@@ -143,6 +146,10 @@ class Store:
         number = self._number(workflow)
         return [] if number is None else refresh.load(self.read(), _RESOLUTIONS[resolution], number, since, until)
 
+    def totals(self, since: float, until: float, resolution: Resolution = "hour") -> Iterator[Totals]:
+        """What the points of every workflow add up to, per interval that starts in ``[since, until)``."""
+        return load_totals(self.read(), _RESOLUTIONS[resolution], since, until)
+
     def recount(self, workflow: str, since: float, until: float) -> list[Point]:
         """Minute points made from the calls themselves: what `points` must equal once everything is refreshed."""
         number = self._number(workflow)
@@ -169,6 +176,18 @@ class Store:
         """A page of calls that ended in ``[since, until)``, by time; raises `BadQueryError` for a bad cursor."""
         return query.call_page(self.read(), workflow, since, until, limit, cursor)
 
+    def search(self, wanted: Wanted, limit: int = 50, cursor: str | None = None) -> Found:
+        """The newest calls that are ``wanted``; raises `BadQueryError` for a bad cursor."""
+        return search(self.read(), wanted, limit, cursor)
+
+    def slices(self, workflow: str) -> list[Slice]:
+        """The combinations of names under which calls of a workflow have come."""
+        return slices(self.read(), workflow)
+
+    def trail(self, trace_id: str, span_id: str) -> Trail | None:
+        """One call with all that is known of it; None when there is none with these ids."""
+        return trail(self.read(), trace_id, span_id)
+
     def usage(self, group_by: Sequence[str] = ("workflow",), since: float = -_END, until: float = _END) -> list[Usage]:
         """Sums over the calls of each group; raises `BadQueryError` for an unknown name."""
         return query.usage(self.read(), group_by, since, until)
@@ -188,6 +207,10 @@ class Store:
     def trust(self, since: float, until: float, service: str | None = None) -> list[TrustPoint]:
         """How far the telemetry of each service could be trusted, per minute of receipt."""
         return trust.load_points(self.read(), since, until, service)
+
+    def trust_sums(self, since: float, until: float, step: int) -> list[TrustPoint]:
+        """Like `trust`, added up over steps of ``step`` seconds."""
+        return trust.load_sums(self.read(), since, until, step)
 
     def trust_totals(self) -> dict[tuple[str, str], int]:
         """``(service, counter) -> amount`` since the store was opened."""

@@ -104,3 +104,16 @@ def load_points(db: sqlite3.Connection, since: float, until: float, service: str
     for minute, name, counter, value in rows:
         points.setdefault((minute, name), TrustPoint(minute, name)).counters[counter] = value
     return list(points.values())
+
+
+def load_sums(db: sqlite3.Connection, since: float, until: float, step: int) -> list[TrustPoint]:
+    """The counters of each service added up over steps of ``step`` seconds from ``since`` on, by time."""
+    rows = db.execute(
+        "SELECT CAST((minute - ?1) / ?3 AS INTEGER) * ?3 + ?1, service, counter, sum(value) FROM trust "
+        "WHERE minute >= ?1 AND minute < ?2 GROUP BY 1, 2, 3 ORDER BY 1, 2",
+        (int(since), until, step),
+    )
+    points: dict[tuple[int, str], TrustPoint] = {}
+    for minute, name, counter, value in rows:
+        points.setdefault((minute, name), TrustPoint(minute, name)).counters[counter] = value
+    return list(points.values())

@@ -10,6 +10,7 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from prometheus_client import CollectorRegistry, Gauge
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from driftbell.alerts.links import link_key
 from driftbell.alerts.secret import SecretMissingError, resolve
@@ -28,9 +29,12 @@ from driftbell.service.job import Job, JobMetrics
 from driftbell.service.listen import bind, check_exposure, shown
 from driftbell.service.migrations import MIGRATIONS
 from driftbell.service.ownership import Ownership
+from driftbell.service.page.glance import EVERY, Glances
+from driftbell.service.page.site import Site
 from driftbell.service.rounds import Rounds
 from driftbell.service.server import HttpServer
 from driftbell.service.token import OPEN_PATHS, BearerToken
+from driftbell.service.unsubscribe import Unsubscribe
 
 log = logging.getLogger("driftbell.service")
 
@@ -53,6 +57,7 @@ class Service:
         self._registry = CollectorRegistry()
         self._registry.register(StoreMetrics(self._store, config.detectors.false_pages_per_month))
         self._rounds = Rounds(self._store, config, clock, self._registry)
+        self._glances = Glances(self._store, config.weekly, config.detectors.learn_days, clock)
         self._jobs = self._plan()
         intake = Intake(self._store, Limits())
         self._registry.register(ReceiverMetrics(self._store, intake))
@@ -113,6 +118,7 @@ class Service:
             ("repeat", rounds.repeat, 60.0),
             ("weekly", rounds.weekly, schedule.weekly_every),
             ("retention", rounds.forget, 3600.0),
+            ("overview", self._glances.refresh, EVERY),
         ]
         jobs = [Job(name, work, every, metrics, self._clock) for name, work, every in plan]
         lately = Gauge(
@@ -123,16 +129,19 @@ class Service:
         lately.set_function(lambda: jobs[0].good_at)
         return jobs
 
-    def _app(self) -> BearerToken | Starlette:
+    def _app(self) -> ASGIApp:
         health = Health(self._jobs, self._registry, self._clock)
         receiving = self._receiver.routes(("", "/api/public/otel"))
         routes = [*receiving, *health.routes(), *Api(self._store, self._config.alerts, self._clock).routes()]
+        routes += Unsubscribe(self._store, self._clock).routes()
         routes += Act(self._store, self._config.alerts, self._token, self._clock).routes()
-        app = Starlette(routes=routes, exception_handlers=ERRORS)
-        if self._token is None:
-            return app
-        # The receiver checks the token itself, for it must answer in the encoding of OTLP.
-        return BearerToken(app, self._token, OPEN_PATHS | {route.path for route in receiving}, PREFIX)
+        app: ASGIApp = Starlette(routes=routes, exception_handlers=ERRORS)
+        open_paths = OPEN_PATHS | {route.path for route in receiving}
+        if self._token is not None:
+            # The receiver checks the token itself, for it must answer in the encoding of OTLP.
+            app = BearerToken(app, self._token, open_paths, PREFIX)
+        site = Site(self._store, self._config, self._token, self._glances, self._jobs, self._clock)
+        return site.in_front_of(app, open_paths)
 
     def _close(self) -> None:
         self._scheduler.shutdown(wait=False)

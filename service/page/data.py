@@ -1,0 +1,109 @@
+"""Points of a workflow as the page draws them: merged to bins, restricted to a slice, with what was usual."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from driftbell.alerts import history
+from driftbell.alerts.record import Incident
+from driftbell.collectors.point import Point, PointKey
+from driftbell.collectors.store import Resolution, Store
+from driftbell.detectors.band import Reading, Spans, readings, volumes
+from driftbell.service.page.panels import Panel, shows
+from driftbell.service.page.window import DAY, HOUR, Window
+
+LEARNED_FROM = 16 * DAY
+"""How long before the window the hours begin from which the band is learned: what the detectors remember well."""
+MOST_INCIDENTS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The part of a workflow that is looked at; None takes everything."""
+
+    segment: str | None = None
+    risk_tier: str | None = None
+    model: str | None = None
+    prompt_version: str | None = None
+
+    def takes(self, key: PointKey) -> bool:
+        """Whether a point belongs to it."""
+        return (
+            self.segment in (None, key.segment)
+            and self.risk_tier in (None, key.risk_tier)
+            and self.model in (None, key.model)
+            and self.prompt_version in (None, key.prompt_version)
+        )
+
+    @property
+    def asked(self) -> dict[str, object]:
+        """As parameters of a URL."""
+        return {name: getattr(self, name) for name in self.__slots__ if getattr(self, name) is not None}
+
+
+WHOLE = Slice()
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What the charts of one workflow are drawn from: ``shown`` one point per bin, ``hours`` to learn from."""
+
+    window: Window
+    shown: tuple[Point, ...]
+    hours: tuple[Point, ...]
+    incidents: tuple[Incident, ...]
+    now: float
+
+    @property
+    def measures(self) -> set[str]:
+        """Names of everything that was observed in the window."""
+        names: set[str] = set()
+        for point in self.shown:
+            names.update(point.rates, point.quantities)
+            if point.manual:
+                names.add("manual")
+        return names
+
+    def readings(self, panel: Panel) -> list[Reading]:
+        """A series over the window."""
+        known = spans(self.incidents, panel)
+        if panel.series is None:
+            return volumes(self.hours, self.shown, self.window.width, self.now, panel.measure, known)
+        return readings(self.hours, self.shown, panel.series, known)
+
+
+def material(store: Store, workflow: str, asked: Window, minutes_from: float, part: Slice = WHOLE) -> Material:
+    """Read what is needed. Minutes are kept from ``minutes_from`` (epoch s) on only; before, the bins are hours."""
+    window = asked if asked.width >= HOUR or asked.since >= minutes_from else asked.hourly()
+    fine: Resolution = "day" if window.width >= DAY else "hour" if window.width >= HOUR else "minute"
+    known = store.points(workflow, window.since, window.until, fine)
+    first = min((point.key.minute for point in known), default=window.until)
+    shown = binned((p for p in known if part.takes(p.key)), window.width, max(window.since, first), window.until)
+    hours: list[Point] = []
+    if window.width < DAY:
+        before = store.points(workflow, window.since - LEARNED_FROM, window.until, "hour")
+        begin = min((point.key.minute for point in before), default=window.since)
+        hours = binned((p for p in before if part.takes(p.key)), HOUR, begin, window.until)
+    about = history.between(store.read(), window.since - LEARNED_FROM, window.until, workflow, MOST_INCIDENTS)
+    return Material(window, tuple(shown), tuple(hours), tuple(about), store.clock())
+
+
+def binned(points: Iterable[Point], width: int, since: int, until: int) -> list[Point]:
+    """One point per bin from ``since`` on, empty ones too, each the sum of what starts in it."""
+    bins: dict[int, Point] = {}
+    for start in range(since // width * width, until, width):
+        bins[start] = Point(PointKey(start, "", None, None, None, None))
+    for point in points:
+        held = bins.get(point.key.minute // width * width)
+        if held is not None:
+            held.add(point)
+    return list(bins.values())
+
+
+def spans(incidents: Sequence[Incident], panel: Panel) -> Spans:
+    """When incidents that hold the series of ``panel`` were open."""
+    found = []
+    for incident in incidents:
+        if any(shows(panel, member.finding) for member in incident.members.values()):
+            end = incident.ended_at or incident.resolved_at
+            found.append((incident.started_at, float("inf") if end is None else end))
+    return found

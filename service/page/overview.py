@@ -1,0 +1,98 @@
+"""The overview: every workflow, the worst first. Read from the snapshot, whatever the number of calls."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from driftbell.alerts.plain import plain
+from driftbell.service.page import asked as given
+from driftbell.service.page.chart import spark
+from driftbell.service.page.glance import Glance, Glances
+from driftbell.service.page.render import page, url
+
+ROWS = 50
+SORTS = ("worst", "name", "spend", "calls")
+STATES = {
+    "page": "Page",
+    "ticket": "Ticket",
+    "unknown": "Cannot tell",
+    "quiet": "Quiet",
+    "learning": "Learning",
+    "usual": "As usual",
+}
+"""What is said of a workflow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One workflow as it is shown."""
+
+    glance: Glance
+    state: str
+    spark: str
+
+
+class OverviewPage:
+    """``/``."""
+
+    def __init__(self, glances: Glances, clock: Callable[[], float]) -> None:
+        self._glances, self._clock = glances, clock
+
+    def show(self, request: Request) -> Response:
+        """The page of the rows that were asked for, or how to begin while there is no workflow."""
+        snapshot = self._glances.latest()
+        if not snapshot.glances:
+            return page(
+                "start.html", endpoint=f"{request.url.scheme}://{request.headers.get('host', '127.0.0.1:4318')}"
+            )
+        asked = given.text(request, "q") or ""
+        sort = given.choice(request, "sort", SORTS)
+        state = given.choice(request, "state", ("", *STATES))
+        found = [g for g in _sorted(snapshot.glances, sort) if _fits(g, asked) and state in ("", g.state)]
+        pages = max(-(-len(found) // ROWS), 1)
+        number = min(given.number(request, "page", 10_000), pages)
+        rows = [Row(g, STATES[g.state], spark(g.hourly)) for g in found[(number - 1) * ROWS : number * ROWS]]
+        counts = {name: sum(1 for g in snapshot.glances if g.state == name) for name in STATES}
+
+        def link(**changed: object) -> str:
+            now: dict[str, object] = {"q": asked, "state": state, "sort": sort if sort != SORTS[0] else None}
+            return url("/", **{**now, **changed})
+
+        return page(
+            "overview.html",
+            rows=rows,
+            snapshot=snapshot,
+            age=self._clock() - snapshot.at,
+            counts={name: n for name, n in counts.items() if n},
+            total=len(snapshot.glances),
+            states=STATES,
+            found=len(found),
+            spend=sum(g.spend.value or 0.0 for g in found) if any(g.spend.value for g in found) else None,
+            calls=sum(g.calls.value or 0.0 for g in found),
+            asked=asked,
+            state=state,
+            sort=sort,
+            number=number,
+            pages=pages,
+            link=link,
+        )
+
+
+def _sorted(glances: Sequence[Glance], sort: str) -> Sequence[Glance]:
+    if sort == "name":
+        return sorted(glances, key=lambda g: g.workflow.name.casefold())
+    if sort == "spend":
+        return sorted(glances, key=lambda g: -(g.spend.value or 0.0))
+    if sort == "calls":
+        return sorted(glances, key=lambda g: -(g.calls.value or 0.0))
+    return glances
+
+
+def _fits(glance: Glance, asked: str) -> bool:
+    words = asked.casefold().split()
+    text = plain(
+        f"{glance.workflow.name} {glance.workflow.owner or ''} {glance.workflow.risk_tier or ''}", 600
+    ).casefold()
+    return all(word in text for word in words)
