@@ -22,6 +22,7 @@ QUEUE_FULL: Final = "queue_full"
 REFUSED: Final = "refused"
 UNREACHABLE: Final = "unreachable"
 UNENCODABLE: Final = "unencodable"
+FAILED: Final = "failed"
 AT_EXIT: Final = "exit"
 AFTER_SHUTDOWN: Final = "after_shutdown"
 
@@ -30,7 +31,7 @@ _LONGEST_PAUSE: Final = 30.0
 
 
 class Limits(NamedTuple):
-    """Bounds of the pipeline: spans waiting, spans per request, seconds between requests, seconds for the exit."""
+    """Bounds: spans waiting, spans per request, seconds between requests, for one request, and for the exit."""
 
     queue: int = 8192
     batch: int = 512
@@ -39,13 +40,13 @@ class Limits(NamedTuple):
     exit: float = 1.5
 
     @classmethod
-    def from_environment(cls, exit_seconds: float) -> "Limits":
+    def from_environment(cls, exit_seconds: float, timeout: float) -> "Limits":
         """The standard ``OTEL_BSP_*`` variables over the defaults; values that are no positive numbers are ignored."""
         default = cls()
         queue = max(int(_positive("OTEL_BSP_MAX_QUEUE_SIZE", default.queue)), 1)
         batch = max(int(_positive("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", default.batch)), 1)
         delay = _positive("OTEL_BSP_SCHEDULE_DELAY", default.delay * 1000) / 1000
-        return cls(queue, min(batch, queue), delay, exit=exit_seconds)
+        return cls(queue, min(batch, queue), delay, timeout, exit_seconds)
 
 
 def _positive(variable: str, default: float) -> float:
@@ -136,10 +137,7 @@ class Pipeline:
         while True:
             self._wake.wait(self.limits.delay)
             self._wake.clear()
-            try:
-                self._drain()
-            except Exception as error:  # the boundary of the thread: without it one bad batch would end all export
-                guard.failed("export spans", error)
+            self._drain()
             if self._closed and not self._queue:
                 self._sender.close()
                 return
@@ -153,6 +151,9 @@ class Pipeline:
                 self._busy = len(batch)
             try:
                 self._export(batch)
+            except Exception as error:  # the boundary of the thread: without it one bad batch would end all export
+                self.dropped[FAILED] += len(batch)
+                guard.failed("export spans", error)
             finally:
                 with self._idle:
                     self._busy = 0
