@@ -16,6 +16,8 @@ ONSET_SLACK = 600.0
 """The onset is an estimate: a change so near to it (seconds) came with it."""
 NO_MONEY = 0.005
 """USD below which no cost is told."""
+WORTH_A_TITLE = 0.995
+"""USD below which money is no reason to hurry."""
 _CAUSE_LABEL = {"likely": "Likely", "possible": "Possible", "unknown": "Cause"}
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
@@ -58,7 +60,7 @@ def _headline(message: Message, zone: str) -> str:
     if message.transition == "resolved":
         lasted = duration((message.ended_at or message.at) - message.started_at)
         spent = message.extra_usd or 0.0
-        extra = f", extra cost {money(spent)}" if spent > NO_MONEY else ""
+        extra = f", extra cost {money(spent)}" if spent >= WORTH_A_TITLE else ""
         return f"{workflow}: {_ending(message)} after {lasted}{extra}"
     if message.transition == "unknown":
         return f"{workflow}: no data since {moment(message.unknown_since or message.at, zone)}; not closed"
@@ -110,7 +112,7 @@ def _end_rows(message: Message, zone: str) -> list[Row]:
     return [
         Row("Was", _was(message)),
         Row("Lasted", f"{lasted}{calls}{after}"),
-        Row("Peak", _peak(message, zone)),
+        Row("Worst", _worst(message, zone)),
         Row("Cost", _total(message)),
         Row("Now", _now_at(message)),
         Row("Where", where(message)),
@@ -201,8 +203,8 @@ def _how_sure(message: Message) -> str:
 
 def _do_now(message: Message) -> str:
     left = ""
-    if message.usd_per_hour and message.usd_per_hour > 0:
-        left = f"; if left: about {money(message.usd_per_hour * 24)}/day"
+    if (message.usd_per_hour or 0.0) * 24 >= WORTH_A_TITLE:
+        left = f"; if left: about {money((message.usd_per_hour or 0.0) * 24)}/day"
     return f"{message.action}{left}" if message.action else left.removeprefix("; ")
 
 
@@ -226,7 +228,7 @@ def _was(message: Message) -> str:
     return message.subject.partition("] ")[2] or message.title
 
 
-def _peak(message: Message, zone: str) -> str:
+def _worst(message: Message, zone: str) -> str:
     if not message.peak:
         return ""
     return message.peak + (f", {moment(message.peak_at, zone)}" if message.peak_at is not None else "")

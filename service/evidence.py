@@ -24,8 +24,10 @@ LONGEST = 30 * DAY
 AFTER = 2 * HOUR
 """The time after the end that shows the level it went back to."""
 CANDIDATES = 500
-FEWEST = 5
-"""Observations without which a stretch cannot be the worst one."""
+FEWEST, FEWEST_TRIALS = 15, 60
+"""Values, and trials of a share, without which a stretch says nothing of the level."""
+LONGER = (1, 4, 24)
+"""How many times longer a stretch may be where there are few calls."""
 _FLAGS: dict[str, Callable[[Call], bool]] = {
     "status": lambda call: call.status in {"error", "timeout", "rate_limited"},
     "retries": lambda call: call.attempts > 1,
@@ -118,18 +120,15 @@ class Evidence:
         if measured is None or end <= since:
             return Course()
         long = end - since > RECENT
-        width = HOUR if long else 900.0
         points = self._points(incident, head, since, end, long=long)
         after = self._points(incident, head, end, min(end + AFTER, now), long=False)
-        stretches = [(at, *_level(measured, part, min(width, end - at))) for at, part in _stretches(points, width)]
-        known = [(at, level) for at, level, n in stretches if level is not None and n >= FEWEST]
-        worst = max(known, key=lambda found: found[1] * head.direction, default=(None, None))
+        worst = _worst(measured, points, head.direction, HOUR if long else 900.0, end)
         last, n = _level(measured, after, max(min(end + AFTER, now) - end, 1.0))
         return Course(
             calls=sum(point.calls for point in points),
             peak=worst[1],
             peak_at=None if worst[0] is None else max(worst[0], since),
-            last=last if n >= FEWEST else None,
+            last=last if n >= _enough(measured) else None,
             extra_usd=_extra(points, head, (end - since) / HOUR),
         )
 
@@ -181,15 +180,34 @@ def _level(measured: Metric, points: Sequence[Point], seconds: float) -> tuple[f
     """The level of a measure over points that span ``seconds``, and on how many observations."""
     if measured.name == "calls":
         n = sum(point.calls for point in points)
-        return n * HOUR / seconds, max(n, FEWEST)
+        return n * HOUR / max(seconds, 60.0), max(n, FEWEST)
     if measured.kind == "rate":
         hits, trials = (sum(part) for part in zip(*map(measured.share, points), strict=True)) if points else (0, 0)
         return (hits / trials if trials else None), trials
     values = [found for point in points if (found := measured.values(point)) is not None]
     n, total = sum(one.count for one in values), sum(one.total for one in values)
     if measured.kind == "total":
-        return (total * HOUR / seconds if n else None), n
+        return (total * HOUR / max(seconds, 60.0) if n else None), n
     return (total / n if n else None), n
+
+
+def _worst(
+    measured: Metric, points: Sequence[Point], direction: int, width: float, end: float
+) -> tuple[float | None, float | None]:
+    """Start and level of the worst stretch of ``width`` seconds, of longer ones where so short ones hold too little."""
+    for times in LONGER:
+        found = [
+            (at, *_level(measured, part, min(times * width, end - at)))
+            for at, part in _stretches(points, times * width)
+        ]
+        known = [(at, level) for at, level, n in found if level is not None and n >= _enough(measured)]
+        if known:
+            return max(known, key=lambda stretch: stretch[1] * direction)
+    return None, None
+
+
+def _enough(measured: Metric) -> int:
+    return FEWEST_TRIALS if measured.kind == "rate" else FEWEST
 
 
 def _stretches(points: Iterable[Point], width: float) -> list[tuple[float, list[Point]]]:

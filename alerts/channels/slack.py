@@ -106,7 +106,7 @@ def _brief(message: Message, zone: str) -> dict[str, Any]:
     news = [
         row
         for row in rows(message, zone)
-        if row.label in {"News", "Lasted", "Peak", "Cost", "Now", "No data", "Closed", "Also"}
+        if row.label in {"News", "Lasted", "Worst", "Cost", "Now", "No data", "Closed", "Also"}
     ]
     elements = [_text(f"{headline(message, zone)}\n", bold=True)]
     elements += [_text(f"{row.label}: {shorten(row.text, MAX_ROW)}\n") for row in news]

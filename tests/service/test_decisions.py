@@ -108,3 +108,16 @@ def test_what_is_long_over_is_forgotten_by_the_service_itself(told):
     started.time[0] = NOW + 801 * 86_400
     started.service._rounds.forget()
     assert history.get(store.read(), incident.id) is None
+
+
+def test_a_silence_is_listed_and_can_be_taken_back(told, tmp_path):
+    folder = ("--data-dir", tmp_path / "data")
+    made = driftbell("silence", "--workflow", "triage", "--for", "4h", "--by", "ana", "--reason", "release", *folder)
+    name = made.stdout.partition(":")[0]
+    listed = driftbell("silence", "--list", *folder).stdout
+    assert listed.startswith(f"{name}: workflow triage, until ")
+    assert listed.endswith(", by ana (release)\n")
+    assert driftbell("silence", "--end", name, *folder).stdout == f"{name} ended\n"
+    assert driftbell("silence", "--list", *folder).stdout == "Nothing is silenced.\n"
+    assert driftbell("silence", "--end", name, *folder).returncode == 1
+    assert driftbell("silence", "--workflow", "triage", *folder).returncode == 2
