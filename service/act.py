@@ -70,6 +70,7 @@ class Page:
     facts: tuple[tuple[str, str], ...] = ()
     button: str | None = None
     form: Mapping[str, str] | None = None
+    asks_name: bool = True
 
 
 class Act:
@@ -96,22 +97,22 @@ class Act:
         async for chunk in request.stream():
             raw += chunk
             if len(raw) > MAX_FORM_BYTES:
-                return _html(Page(413, "Too much", "The form is larger than this page makes it."))
+                return answer(Page(413, "Too much", "The form is larger than this page makes it."))
         try:
             given = parse_qs(raw.decode("ascii"), max_num_fields=10)
         except ValueError:
-            return _html(Page(400, "Not understood", "This is no form of this page. Open the link again."))
+            return answer(Page(400, "Not understood", "This is no form of this page. Open the link again."))
         return await self._answer(request, {name: values[0] for name, values in given.items()}, confirmed=True)
 
     async def _answer(self, request: Request, given: Mapping[str, str], *, confirmed: bool) -> Response:
         action, incident_id = request.path_params["action"], request.path_params["incident"]
         if action not in EXPLAINS or not self._may(request, action, incident_id, given, confirmed):
-            return _html(_refused(incident_id))
+            return answer(_refused(incident_id))
         work = self._done if confirmed else self._asked
         try:
-            return _html(await run_in_threadpool(work, action, incident_id, given))
+            return answer(await run_in_threadpool(work, action, incident_id, given))
         except StoreUnavailableError:
-            return _html(Page(503, "Not now", "The store cannot be written at the moment. Try again in a minute."))
+            return answer(Page(503, "Not now", "The store cannot be written at the moment. Try again in a minute."))
 
     def _may(self, request: Request, action: str, incident_id: str, given: Mapping[str, str], confirmed: bool) -> bool:
         if self._bearer is not None and token.allowed(request.headers.get("authorization"), self._bearer):
@@ -182,5 +183,6 @@ def _refused(incident_id: str) -> Page:
     )
 
 
-def _html(page: Page) -> HTMLResponse:
+def answer(page: Page) -> HTMLResponse:
+    """The page as HTML, with headers that let nothing in from elsewhere."""
     return HTMLResponse(_TEMPLATE.render(page=page), status_code=page.status, headers=HEADERS)

@@ -34,6 +34,7 @@ from driftbell.service.page.site import Site
 from driftbell.service.rounds import Rounds
 from driftbell.service.server import HttpServer
 from driftbell.service.token import OPEN_PATHS, BearerToken
+from driftbell.service.unsubscribe import Unsubscribe
 
 log = logging.getLogger("driftbell.service")
 
@@ -132,6 +133,7 @@ class Service:
         health = Health(self._jobs, self._registry, self._clock)
         receiving = self._receiver.routes(("", "/api/public/otel"))
         routes = [*receiving, *health.routes(), *Api(self._store, self._config.alerts, self._clock).routes()]
+        routes += Unsubscribe(self._store, self._clock).routes()
         routes += Act(self._store, self._config.alerts, self._token, self._clock).routes()
         app: ASGIApp = Starlette(routes=routes, exception_handlers=ERRORS)
         open_paths = OPEN_PATHS | {route.path for route in receiving}

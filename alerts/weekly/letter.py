@@ -12,6 +12,7 @@ from driftbell.alerts.weekly.figure import Figure
 from driftbell.alerts.weekly.headline import decisions, explained, headline, subject
 from driftbell.alerts.weekly.numbers import WeeklyNumbers, WorkflowWeek
 from driftbell.alerts.weekly.portfolio import Row, portfolio
+from driftbell.alerts.weekly.readers import leave_address
 from driftbell.alerts.weekly.recommend import Recommendation, recommend
 from driftbell.alerts.weekly.sections import Section, sections
 from driftbell.alerts.weekly.settings import WeeklySettings
@@ -95,7 +96,7 @@ def _letter(
     asked = {one.workflow: one.rule for one in reversed(advice) if one.is_decision}
     loud = [one for one in numbers.workflows if not several or not one.quiet or one.workflow in asked]
     five = [] if several or not loud else _five(loud[0])
-    table_title, columns, rows = portfolio(loud, asked, lines) if several else _week_table(five)
+    table_title, columns, rows = portfolio(numbers.workflows, loud, asked, lines) if several else _week_table(five)
     late = None if late_since is None else f"This summary is late: it was due {in_words(late_since, week.zone)}."
     return Letter(
         subject=subject(numbers, advice),
@@ -116,7 +117,7 @@ def _letter(
         bars_title="Cost per day, five weeks",
         command=numbers.command,
         page=settings.page,
-        unsubscribe=settings.unsubscribe,
+        unsubscribe=settings.unsubscribe or (leave_address(settings.page) if settings.page else None),
         decisions=decisions(advice),
     )
 

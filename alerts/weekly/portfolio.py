@@ -30,13 +30,24 @@ class Row:
 
 
 def portfolio(
-    loud: Sequence[WorkflowWeek], asked: Mapping[str, str], lines: int
+    every: Sequence[WorkflowWeek], loud: Sequence[WorkflowWeek], asked: Mapping[str, str], lines: int
 ) -> tuple[str, tuple[str, ...], tuple[Row, ...]]:
-    """Title, columns and rows. ``loud`` are the workflows that are not quiet; ``asked`` the rule of each decision."""
+    """Title, columns and rows. ``loud``: those of ``every`` that are not quiet; ``asked``: the rule of a decision."""
     kept = loud[: min(lines * 3, PORTFOLIO_ROWS)]
     cut = f" ({len(kept)} of {len(loud)} that were not quiet)" if len(kept) < len(loud) else ""
-    rows = tuple(_row(week, asked.get(week.workflow)) for week in kept)
-    return f"Your AI features, worst first{cut}", COLUMNS, rows
+    rows = [_row(week, asked.get(week.workflow)) for week in kept]
+    return f"Your AI features, worst first{cut}", COLUMNS, (*rows, *_together(every))
+
+
+def _together(every: Sequence[WorkflowWeek]) -> list[Row]:
+    """What all of them cost, quiet ones too, against what they usually cost where that is known of each."""
+    totals = [figure for week in every if (figure := week.figure("total_cost")) is not None]
+    this = [figure.this for figure in totals if figure.this is not None]
+    usual = [figure.usual for figure in totals if figure.usual is not None]
+    if not this:
+        return []
+    known = f"usually {value(sum(usual), 'usd')}" if len(usual) == len(this) else ""
+    return [Row((f"All {len(every)} together", value(sum(this), "usd"), "-", "-", known))]
 
 
 def _row(week: WorkflowWeek, rule: str | None) -> Row:

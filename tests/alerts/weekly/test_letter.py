@@ -227,6 +227,7 @@ def test_a_feature_that_needs_a_decision_is_never_said_to_be_unchanged(insurer):
         "feature-0": "incident, over now",
         "feature-1": "incident, over now",
         "feature-3": "costs more than its worth",
+        "All 4 together": "usually $11",
     }
     assert letter.subject.endswith("figures as usual, 2 incidents, all over - 3 decisions")
     assert "worked as usual" not in letter.headline

@@ -106,7 +106,7 @@ def mail(kind: str, chance: np.random.Generator, *, week: float, day: float, fig
     return made
 
 
-def told_falsely(kind: str, mails: int = 60, **swings: float) -> float:
+def told_falsely(kind: str, mails: int = 150, **swings: float) -> float:
     """Share of the summaries that tell a change though there is none."""
     chance, wrong = np.random.default_rng(8), 0
     for _ in range(mails):
