@@ -1,4 +1,6 @@
 import asyncio
+import threading
+import weakref
 
 import pytest
 
@@ -73,6 +75,32 @@ def test_nested_calls_are_parent_and_child(recording):
     inner, parent = recording.spans()
     assert inner.parent_id == parent.span_id
     assert inner.trace_id == parent.trace_id
+
+
+def test_a_block_may_end_in_another_thread_than_it_began_in(recording):
+    """As the blocks of web frameworks do whose dependencies run in a pool of threads."""
+    block = monitor.observe("answers")
+    for step in (block.__enter__, lambda: block.__exit__(None, None, None)):
+        thread = threading.Thread(target=step)
+        thread.start()
+        thread.join()
+    assert recording.span().name == "answers"
+
+
+def test_the_arguments_of_a_call_are_let_go_when_it_ends(recording):
+    class Document:
+        pass
+
+    @monitor.observe("inner")
+    def inner(document):
+        return None
+
+    document = Document()
+    alive = weakref.ref(document)
+    with monitor.observe("outer"):
+        inner(document)
+        del document
+        assert alive() is None
 
 
 def test_a_body_enriches_its_call(recording):
