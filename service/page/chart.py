@@ -16,11 +16,13 @@ WIDE, HIGH = 1000, 300
 """The coordinates of a drawing: x to the right, y downwards."""
 _ROOM = 1.15
 """The highest value stands this far below the upper edge."""
-_BEYOND = 2.5
+_BEYOND = 1.6
 """How far, in multiples of what is seen, the band may stretch the scale."""
 _LEAST_TOP = {"share": 0.02, "usd": 1e-6}
 """The least value at the upper edge, by unit: nothing but zeros needs no scale that shows less."""
-_STEPS = (1.0, 2.0, 5.0, 10.0)
+_STEPS = (5.0, 2.0, 1.0, 0.5, 0.2)
+_LABELLED = 0.88
+"""Part of the height up to which a level has room for its label."""
 _TICKS = (HOUR, 2 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 2 * DAY, 7 * DAY, 14 * DAY, 30 * DAY)
 
 
@@ -64,6 +66,7 @@ class Drawing:
     """
 
     window: Window
+    width: int
     line: str
     usual: str
     band: str
@@ -84,12 +87,13 @@ class Drawing:
 
 def draw(
     window: Window,
+    width: int,
     readings: Sequence[Reading],
     unit: str,
     shades: Iterable[Shade] = (),
     marks: Iterable[Mark] = (),
 ) -> Drawing:
-    """Work out one chart over ``window``; the readings are bins of its width."""
+    """Work out one chart over ``window``; the readings are of bins ``width`` seconds wide."""
     low, high = _scale(readings, unit)
 
     def x(ts: float) -> float:
@@ -98,10 +102,11 @@ def draw(
     def y(value: float) -> float:
         return HIGH * (1 - (min(max(value, low - (high - low)), 3 * high) - low) / (high - low))
 
-    middles = [(x(r.start + window.width / 2), r) for r in readings]
+    middles = [(x(r.start + width / 2), r) for r in readings]
     known = [[(at, r) for at, r in run] for run in _runs(middles, lambda r: r.low is not None)]
     return Drawing(
         window=window,
+        width=width,
         line="".join(_path([(at, y(r.value)) for at, r in run]) for run in _runs(middles, _observed)),  # type: ignore[arg-type]
         usual="".join(_path([(at, y(r.usual)) for at, r in run]) for run in known),  # type: ignore[arg-type]
         band="".join(_area([(at, y(r.low), y(r.high)) for at, r in run]) for run in known),  # type: ignore[arg-type]
@@ -140,12 +145,14 @@ def _scale(readings: Sequence[Reading], unit: str) -> tuple[float, float]:
 
 
 def _levels(low: float, high: float) -> list[float]:
-    """Two or three round values between the edges."""
-    rough = (high - low) / 2.5
-    size = 10.0 ** math.floor(math.log10(rough))
-    step = next(size * s for s in _STEPS if size * s >= rough)
-    first = math.floor(low / step) + 1
-    return [i * step for i in range(first, first + 4) if low < i * step <= low + 0.88 * (high - low)]
+    """Two or three round values between the edges, with room for their labels."""
+    size = 10.0 ** math.floor(math.log10(high - low))
+    for step in (size * part for part in _STEPS):
+        first = math.floor(low / step) + 1
+        found = [i * step for i in range(first, first + 5) if i * step <= low + _LABELLED * (high - low)]
+        if len(found) >= 2:
+            return found
+    return []
 
 
 def _rule(value: float, unit: str) -> str:

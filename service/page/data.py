@@ -2,18 +2,24 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from driftbell.alerts import history
 from driftbell.alerts.record import Incident
 from driftbell.collectors.point import Point, PointKey
 from driftbell.collectors.store import Resolution, Store
-from driftbell.detectors.band import Reading, Spans, readings, volumes
+from driftbell.detectors.band import Reading, Spans, readings, value_of, volumes
 from driftbell.service.page.panels import Panel, shows
 from driftbell.service.page.window import DAY, HOUR, Window
 
 LEARNED_FROM = 16 * DAY
 """How long before the window the hours begin from which the band is learned: what the detectors remember well."""
 MOST_INCIDENTS = 200
+ENOUGH = 20
+"""Observations that a bin must hold in the middle case."""
+TIMES = (1, 2, 4, 6, 12, 24)
+"""How many bins are made one, at most so that `FEWEST_BINS` of at most `WIDEST` s remain."""
+FEWEST_BINS, WIDEST = 14, DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +69,22 @@ class Material:
                 names.add("manual")
         return names
 
-    def readings(self, panel: Panel) -> list[Reading]:
-        """A series over the window."""
+    def readings(self, panel: Panel) -> tuple[int, list[Reading]]:
+        """The width of the bins (s) and the readings of a series; bins grow until they hold enough to say anything."""
         known = spans(self.incidents, panel)
         if panel.series is None:
-            return volumes(self.hours, self.shown, self.window.width, self.now, panel.measure, known)
-        return readings(self.hours, self.shown, panel.series, known)
+            return self.window.width, volumes(self.hours, self.shown, self.window.width, self.now, panel.measure, known)
+        width, shown = self.window.width, list(self.shown)
+        for times in TIMES:
+            wider = self.window.width * times
+            if wider > WIDEST or self.window.length / wider < FEWEST_BINS:
+                break
+            width = wider
+            shown = binned(self.shown, width, shown[0].key.minute, self.window.until) if times > 1 and shown else shown
+            sizes = [n for n, _ in (value_of(point, panel.series) for point in shown) if n]
+            if not sizes or median(sizes) >= ENOUGH:
+                break
+        return width, readings(self.hours, shown, panel.series, known)
 
 
 def material(store: Store, workflow: str, asked: Window, minutes_from: float, part: Slice = WHOLE) -> Material:

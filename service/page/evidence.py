@@ -69,7 +69,8 @@ def evidence(store: Store, incident: Incident, now: float, minutes_from: float) 
     held = material(store, incident.workflow, asked, minutes_from, part)
     shade = Shade(incident.started_at, until, title(incident.workflow, lead), "", incident.severity)
     markers = store.markers(incident.workflow, held.window.since, held.window.until)[-MOST_MARKS:]
-    drawing = draw(held.window, held.readings(panel), panel.unit, [shade], map(mark, markers))
+    width, found = held.readings(panel)
+    drawing = draw(held.window, width, found, panel.unit, [shade], map(mark, markers))
     during = (incident.started_at, min(until, incident.started_at + LONGEST))
     before, since = _sides(store, incident.workflow, during, minutes_from)
     periods = (Period("usual", during[0] - WEEK, during[0]), Period("incident", *during))
@@ -79,9 +80,9 @@ def evidence(store: Store, incident: Incident, now: float, minutes_from: float) 
         part=part,
         panel=panel,
         chart=drawing,
-        waterfall=waterfall(before, since) if incident.family == "cost" else None,
+        waterfall=waterfall(before, since) if incident.family == "cost" and lead.metric != "calls" else None,
         periods=periods,
-        slices=tuple(lines_of(lead, [before, since], periods)),
+        slices=_slices(lines_of(lead, [before, since], periods)),
         samples=_samples(store, wanted, panel),
         numbers=url("/workflow/series", name=incident.workflow, series=panel.key, **part.asked, **held.window.asked),
         more=_more(wanted),
@@ -112,6 +113,13 @@ def _wanted(incident: Incident, lead: Finding, during: tuple[float, float]) -> W
         status="error" if lead.metric == "status" else None,
         user_id=keys.get("user_id"),
     )
+
+
+def _slices(lines: Sequence[Line]) -> tuple[Line, ...]:
+    """Those in which anything was observed, each once: a segment is not told again as what the incident is of."""
+    first, *others = lines
+    told = [line for line in others if any(count.n for count in line.counts)]
+    return tuple(told if any(line.slice == first.slice for line in told) else [first, *told])
 
 
 def _more(wanted: Wanted) -> str:

@@ -14,6 +14,7 @@ from driftbell.collectors.store import Store
 from driftbell.service import oncall
 from driftbell.service.api_input import BadRequestError
 from driftbell.service.config import Config
+from driftbell.service.evidence import Evidence
 from driftbell.service.page.evidence import evidence
 from driftbell.service.page.form import TOKEN, checked_form
 from driftbell.service.page.render import page
@@ -33,6 +34,7 @@ class IncidentPage:
 
     def __init__(self, store: Store, config: Config, sessions: Sessions, clock: Callable[[], float]) -> None:
         self._store, self._config, self._sessions, self._clock = store, config, sessions, clock
+        self._look = Evidence(store)
 
     def show(self, request: Request) -> Response:
         """The page."""
@@ -74,9 +76,9 @@ class IncidentPage:
         now, settings = self._clock(), self._config.alerts
         with oncall.acting(self._store, incident_id) as tx:
             if action in VERDICTS:
-                actions.acknowledge(tx, incident_id, who, now, settings, VERDICTS[action])
+                actions.acknowledge(tx, incident_id, who, now, settings, VERDICTS[action], self._look)
             elif action == "resolve":
-                actions.resolve(tx, incident_id, who, now, settings)
+                actions.resolve(tx, incident_id, who, now, settings, self._look)
             elif action == "silence":
                 self._silence(tx, incident_id, who, now, form)
             else:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from driftbell.alerts.plain import plain
 from driftbell.service.page import asked as given
 from driftbell.service.page.chart import spark
+from driftbell.service.page.figures import COLUMNS
 from driftbell.service.page.glance import Glance, Glances
 from driftbell.service.page.render import page, url
 
@@ -69,8 +70,9 @@ class OverviewPage:
             total=len(snapshot.glances),
             states=STATES,
             found=len(found),
-            spend=sum(g.spend.value or 0.0 for g in found) if any(g.spend.value for g in found) else None,
-            calls=sum(g.calls.value or 0.0 for g in found),
+            spend=sum(_value(g, "spend") for g in found),
+            calls=sum(_value(g, "calls") for g in found),
+            columns=COLUMNS,
             asked=asked,
             state=state,
             sort=sort,
@@ -84,10 +86,15 @@ def _sorted(glances: Sequence[Glance], sort: str) -> Sequence[Glance]:
     if sort == "name":
         return sorted(glances, key=lambda g: g.workflow.name.casefold())
     if sort == "spend":
-        return sorted(glances, key=lambda g: -(g.spend.value or 0.0))
+        return sorted(glances, key=lambda g: -_value(g, "spend"))
     if sort == "calls":
-        return sorted(glances, key=lambda g: -(g.calls.value or 0.0))
+        return sorted(glances, key=lambda g: -_value(g, "calls"))
     return glances
+
+
+def _value(glance: Glance, column: str) -> float:
+    """A number to sort and add up by: what is not known weighs nothing."""
+    return glance.figures[column].value or 0.0
 
 
 def _fits(glance: Glance, asked: str) -> bool:

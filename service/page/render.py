@@ -83,7 +83,7 @@ _TEMPLATES = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEMPLATES.globals.update(url=url, asset=asset, ago=ago, none=MISSING)
+_TEMPLATES.globals.update(url=url, asset=asset, ago=ago, missing=MISSING)
 _TEMPLATES.filters.update(
     name=named,
     time=moment,

@@ -18,6 +18,8 @@ WORDS = {
     "price": "Price",
     "other": "Other",
 }
+SMALL = 0.03
+"""Parts below this share of the largest are drawn as one, so that the others can be seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ def waterfall(before: Sequence[Point], after: Sequence[Point]) -> Waterfall | No
     split = decompose(cells_of(before), cells_of(after), per="call")
     if split is None:
         return None
-    steps = [(factor, split.parts[factor]) for factor in FACTORS if factor in split.parts]
+    steps = _steps([(WORDS.get(factor, factor), split.parts[factor]) for factor in FACTORS if factor in split.parts])
     levels = [split.before]
     for _, part in steps:
         levels.append(levels[-1] + part)
@@ -63,7 +65,15 @@ def waterfall(before: Sequence[Point], after: Sequence[Point]) -> Waterfall | No
         return Bar(label, end - start, round(left, 2), round(max(width, 0.3), 2), kind)
 
     bars = [bar("Before", 0.0, split.before, "before")]
-    for (factor, part), start in zip(steps, levels, strict=False):
-        bars.append(bar(WORDS.get(factor, factor), start, start + part, "up" if part > 0 else "down"))
+    for (label, part), start in zip(steps, levels, strict=False):
+        bars.append(bar(label, start, start + part, "up" if part > 0 else "down"))
     bars.append(bar("Now", 0.0, split.after, "after"))
     return Waterfall(split.before, split.after, tuple(bars), split.assumed_prices)
+
+
+def _steps(parts: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
+    """The parts in their order, the small ones added up at the end."""
+    least = SMALL * max((abs(part) for _, part in parts), default=0.0)
+    steps = [(label, part) for label, part in parts if abs(part) > least]
+    rest = math.fsum(part for _, part in parts if abs(part) <= least)
+    return [*steps, ("All else", rest)] if rest else steps

@@ -26,6 +26,7 @@ from driftbell.service.page.window import RANGES, Window, asked_for
 
 MOST_MARKS = 40
 LISTED = 8
+LONGEST_TABLE = 400
 SPLITS = ("segment", "risk_tier", "model", "prompt_version")
 MOST_PARTS = 12
 Choices = dict[str, list[str]]
@@ -109,22 +110,24 @@ class WorkflowPage:
         if panel is None:
             raise BadRequestError("there is no series of that name; open it from its workflow")
         shown = _shown(scene, panel, scene.material)
-        split = given.choice(request, "by", SPLITS)
+        dimensions = [name for name in SPLITS if len(scene.choices[name]) > 1]
+        split = given.choice(request, "by", ("", *SPLITS)) or next(iter(dimensions), SPLITS[0])
         return page(
             "series.html",
             scene=scene,
             shown=shown,
             panel=panel,
-            readings=list(reversed(scene.material.readings(panel)))[:400],
+            readings=list(reversed(scene.material.readings(panel)[1]))[:LONGEST_TABLE],
             parts=self._parts(scene, panel, split),
             split=split,
+            dimensions=dimensions,
             splits=SPLITS,
             ranges=RANGES,
         )
 
     def _parts(self, scene: Scene, panel: Panel, split: str) -> list[tuple[str, Shown]]:
         found = []
-        for value in scene.choices[split][:MOST_PARTS]:
+        for value in scene.choices[split][:MOST_PARTS] if len(scene.choices[split]) > 1 else ():
             asked = {**scene.part.asked, split: value}
             part = Slice(**asked)  # type: ignore[arg-type]
             of_part = material(self._store, scene.workflow.name, scene.window, self._minutes_from(), part)
@@ -159,12 +162,12 @@ def choices(store: Store, workflow: str) -> Choices:
 
 
 def _shown(scene: Scene, panel: Panel, held: Material, **changed: object) -> Shown:
-    readings = held.readings(panel)
+    width, readings = held.readings(panel)
     shades = scene.shades(panel)
     open_now = [shade.tone for shade in shades if shade.until >= scene.window.until]
     return Shown(
         panel,
-        draw(held.window, readings, panel.unit, shades, scene.marks),
+        draw(held.window, width, readings, panel.unit, shades, scene.marks),
         last_of(readings),
         "page" if "page" in open_now else next(iter(open_now), ""),
         scene.link("/workflow/series", series=panel.key, **changed),
