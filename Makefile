@@ -42,9 +42,18 @@ serve: .venv/editable
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
 
-# For maintainers: after a change of a command's options.
+# For maintainers: after a change of a command's options or of the API.
 docs: .venv/editable
 	$(BIN)/python tests/kit/command_docs.py
+	$(BIN)/python tests/kit/api_docs.py
+
+# The documentation as a site in .cache/site, which needs no network to be read.
+site: .venv/site
+	$(BIN)/mkdocs build --quiet --strict
+
+.venv/site: .venv/editable requirements-docs.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.lock
+	@touch $@
 
 # For maintainers: after a change of the dependencies in pyproject.toml (needs uv).
 lock:
@@ -52,6 +61,8 @@ lock:
 	  --no-annotate --no-header --extra service --group dev pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --no-annotate --no-header -c requirements.lock --group pyproject.toml:browser -o requirements-browser.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --no-annotate --no-header -c requirements.lock --group pyproject.toml:docs -o requirements-docs.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --no-annotate --no-header --group pyproject.toml:providers -o requirements-providers.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \

@@ -59,7 +59,7 @@ class Detectors:
         bins, behind = 0, False
         for workflow in workflows:
             due = self._due(workflow, now)
-            station, start = self._station(tx, workflow, due)
+            station, start = self._station(tx, history, workflow, due)
             if start >= due:
                 continue
             until = min(due, start + MOST_BINS * BIN)
@@ -72,7 +72,7 @@ class Detectors:
             bins += (until - start) // BIN
             self._stations[workflow.name] = (station, until)
             engine, beside = station.dump()
-            row = {"workflow": workflow.name, "next_bin": until, "state": engine, "beside": beside}
+            row = {"workflow": workflow.name, "next_bin": until, "state": engine, "beside": beside, "learned": 0}
             tx.table("detector_state").upsert(row, pk="workflow")
         for finding in findings:
             body = json.dumps(asdict(finding))
@@ -86,15 +86,36 @@ class Detectors:
         reached = now if idle else min(now, workflow.newest_ts)
         return int((reached - self.settings.grace) // BIN) * BIN
 
-    def _station(self, tx: Database, workflow: Workflow, due: int) -> tuple[Station, int]:
+    def _station(self, tx: Database, history: History, workflow: Workflow, due: int) -> tuple[Station, int]:
         """The station of a workflow and the bin that it takes next."""
         known = self._stations.get(workflow.name)
         if known is not None:
             return known
-        query = "SELECT next_bin, state, beside FROM detector_state WHERE workflow = ?"
+        query = "SELECT next_bin, state, beside, learned FROM detector_state WHERE workflow = ?"
         stored = next(iter(tx.query(query, [workflow.name])), None)
         if stored is not None:
+            start = stored["next_bin"]
+            if stored["learned"]:
+                start = _first_call(history, workflow.name, start, due)
             station = Station.restore(workflow.name, stored["state"], stored["beside"], self.settings)
-            return station, stored["next_bin"]
+            return station, start
         first = max(int(workflow.first_ts // BIN) * BIN, due - LONGEST_HISTORY)
         return Station(workflow.name, self.settings), first
+
+
+def learned(tx: Database, workflow: str, until: float | None = None) -> None:
+    """Say that the state of a workflow comes from imported history: go on with its next call.
+
+    What lies between is no silence, since nobody sent anything here yet. ``until`` is given at the end of the history:
+    what is left of its last bin belongs to it.
+    """
+    resumes = 0 if until is None else (int(until // BIN) + 1) * BIN
+    tx.execute(
+        "UPDATE detector_state SET learned = 1, next_bin = max(next_bin, ?) WHERE workflow = ?", [resumes, workflow]
+    )
+
+
+def _first_call(history: History, workflow: str, start: int, due: int) -> int:
+    """The bin of the first point of ``[start, due)``; ``due`` when there is none yet."""
+    first = next(iter(history.points(workflow, start, due, "minute")), None)
+    return due if first is None else first.key.minute // BIN * BIN

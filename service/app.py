@@ -28,7 +28,7 @@ from driftbell.service.health import Health, StoreMetrics
 from driftbell.service.job import Job, JobMetrics
 from driftbell.service.listen import bind, check_exposure, shown
 from driftbell.service.migrations import MIGRATIONS
-from driftbell.service.ownership import Ownership
+from driftbell.service.ownership import Ownership, check_finished
 from driftbell.service.page.glance import EVERY, Glances
 from driftbell.service.page.site import Site
 from driftbell.service.rounds import Rounds
@@ -52,6 +52,7 @@ class Service:
         self._clock = clock
         self._token = _token(config)
         _check_link_key(config)
+        check_finished(config.data_dir)
         self._ownership = Ownership(config.data_dir)
         self._store = open_store(config, clock)
         self._registry = CollectorRegistry()

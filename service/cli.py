@@ -25,6 +25,7 @@ class _Commands(click.Group):
         "route": "route",
         "doctor": "doctor",
         "replay": "replay",
+        "import": "import_history",
         "backtest": "backtest",
         "incidents": "incidents",
         "explain": "explain",
