@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from driftbell.collectors.call import Call, Judgement, ManualTask, Marker
 from driftbell.collectors.span import Span
+from driftbell.collectors.template import Filled
 
 
 class StoreUnavailableError(Exception):
@@ -39,11 +40,13 @@ class Body:
 class Batch:
     """Spans to store and interpret, and finished records to store as they are.
 
+    ``filled`` are spans that were read by a template, ``spans`` any others.
     ``rejected`` counts what was refused before, of the named ``service`` if that is known. ``size`` is what the batch
     holds in memory, in bytes, as far as known; it counts towards the limit of what waits.
     """
 
     spans: Sequence[Span] = ()
+    filled: Sequence[Filled] = ()
     calls: Sequence[Call] = ()
     judgements: Sequence[Judgement] = ()
     manual_tasks: Sequence[ManualTask] = ()

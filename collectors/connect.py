@@ -6,13 +6,13 @@ The common case, a trace that nothing stored refers to, costs no reading beyond 
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from driftbell.collectors.chunk import unpack
-from driftbell.collectors.links import LINK_LIMIT
+from driftbell.collectors.links import DETAIL, LINK_LIMIT
 from driftbell.collectors.reading import Reading, prevails
-from driftbell.collectors.rows import digest, trace_key
+from driftbell.collectors.rows import digest, signed, trace_key
 
 NAMED_LIMIT = 256
 """Traces that may name one trace (judgements of its calls); later ones are stored but no longer joined."""
@@ -44,6 +44,8 @@ class Connection:
     groups: list[Connected] = field(default_factory=list)
     new: dict[int, list[Reading]] = field(default_factory=dict)
     links: list[tuple[int, int]] = field(default_factory=list)
+    chunks: dict[int, list[int]] = field(default_factory=dict)
+    """By trace: the chunks of the store that hold spans of it."""
     duplicates: list[Reading] = field(default_factory=list)
 
 
@@ -55,6 +57,8 @@ class _Graph:
         self.new: dict[int, dict[str, Reading]] = {}
         self.keys: dict[int, set[int]] = {}
         self.named: set[int] = set()
+        self.wide: set[int] = set()
+        self.chunks: dict[int, list[int]] = {}
         self.whole: set[int] = set()
         self.partial: set[int] = set()
         self.found: dict[int, list[int]] = {}
@@ -87,9 +91,11 @@ class _Graph:
     def _hold(self, reading: Reading, trace: int) -> None:
         self.readings.setdefault(trace, {})[reading.span_id] = reading
         for text in reading.keys:
-            key, names = _key(text)
-            if names:
+            key = key_number(text)
+            if text[0] == "t":
                 self.named.add(key)
+            elif text[0] == "r":
+                self.wide.add(key)
             if key != trace:
                 self.keys.setdefault(trace, set()).add(key)
 
@@ -113,8 +119,8 @@ def connect(db: sqlite3.Connection, readings: Iterable[Reading]) -> Connection:
         graph.arrive(reading, trace)
     _complete(db, graph)
     new = {trace: list(held.values()) for trace, held in graph.new.items() if held}
-    links = [(key, trace) for trace in new for key in graph.keys.get(trace, ())]
-    return Connection(_groups(graph), new, links, graph.duplicates)
+    links = [(key, trace) for trace in new for key in graph.keys.get(trace, ()) if key not in graph.wide]
+    return Connection(_groups(graph), new, links, graph.chunks, graph.duplicates)
 
 
 def _complete(db: sqlite3.Connection, graph: _Graph) -> None:
@@ -127,7 +133,8 @@ def _complete(db: sqlite3.Connection, graph: _Graph) -> None:
         found = _linked(db, keys, graph)
         graph.found.update(found)
         traces = {t for group in found.values() for t in group}
-        parts = _parts(db, traces | {key for key in keys if key in graph.readings or key in graph.named})
+        parts = parts_of(db, traces | {key for key in keys if key in graph.readings or key in graph.named})
+        graph.chunks.update(parts)
         wanted = {c for held in parts.values() if len(held) <= PART_LIMIT for c in held}
         chunks = set(sorted(wanted)[: LOAD_LIMIT - len(chunks_read)])
         _fetch(db, graph, list(chunks), set(parts))
@@ -137,17 +144,35 @@ def _complete(db: sqlite3.Connection, graph: _Graph) -> None:
         keys = graph.ties(parts) - seen
 
 
-def _linked(db: sqlite3.Connection, keys: Iterable[int], graph: _Graph) -> dict[int, list[int]]:
-    rows = db.execute(
-        "SELECT key, trace FROM links WHERE key IN (SELECT value FROM json_each(?))", (json.dumps(list(keys)),)
-    )
-    found: dict[int, list[int]] = {}
-    for key, trace in rows:
-        found.setdefault(key, []).append(trace)
-    return {key: traces for key, traces in found.items() if len(traces) <= graph.limit(key)}
+def _linked(db: sqlite3.Connection, keys: set[int], graph: _Graph) -> dict[int, list[int]]:
+    """The stored traces under each of ``keys``, without those that too many traces share."""
+    wide = keys & graph.wide
+    exact = [key for key in keys - wide if key & ~DETAIL not in wide]
+    found: dict[int, set[int]] = {}
+    for key, trace in linked(db, exact, wide):
+        for one in (key, key & ~DETAIL):
+            if one in keys and (one == key or one in wide):
+                found.setdefault(one, set()).add(trace)
+    return {key: list(traces) for key, traces in found.items() if len(traces) <= graph.limit(key)}
 
 
-def _parts(db: sqlite3.Connection, traces: Iterable[int]) -> dict[int, list[int]]:
+def linked(db: sqlite3.Connection, exact: Collection[int], wide: Collection[int]) -> list[tuple[int, int]]:
+    """The stored ``(key, trace)`` of the keys ``exact``, and of those that differ from ``wide`` in detail only."""
+    found: list[tuple[int, int]] = []
+    if exact:
+        query = "SELECT key, trace FROM links WHERE key IN (SELECT value FROM json_each(?))"
+        found += db.execute(query, (json.dumps(list(exact)),)).fetchall()
+    if wide:
+        query = (
+            "SELECT l.key, l.trace FROM json_each(?) j CROSS JOIN links l "
+            f"ON l.key > j.value AND l.key <= j.value + {DETAIL}"
+        )
+        found += db.execute(query, (json.dumps(list(wide)),)).fetchall()
+    return found
+
+
+def parts_of(db: sqlite3.Connection, traces: Iterable[int]) -> dict[int, list[int]]:
+    """By trace: the chunks that hold spans of it."""
     rows = db.execute(
         "SELECT trace, chunk FROM parts WHERE trace IN (SELECT value FROM json_each(?))", (json.dumps(list(traces)),)
     )
@@ -163,7 +188,7 @@ def _fetch(db: sqlite3.Connection, graph: _Graph, chunks: Sequence[int], traces:
         return
     rows = db.execute("SELECT data FROM chunks WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(chunks),))
     for (data,) in rows:
-        for reading in unpack(data, traces):
+        for reading in unpack(db, data, traces):
             graph.recall(reading, trace_key(reading.trace_id))
 
 
@@ -223,15 +248,18 @@ def _sharing(graph: _Graph) -> dict[int, set[int]]:
 
 def link_numbers(reading: Reading) -> set[int]:
     """The keys under which the store finds the trace of a span."""
-    return {_key(text)[0] for text in reading.keys}
+    numbers = {key_number(text) for text in reading.keys if text[0] != "r"}
+    loose = {key_number(text) for text in reading.keys if text[0] == "r"}
+    return numbers | (loose - {number & ~DETAIL for number in numbers})
 
 
-def _key(text: str) -> tuple[int, bool]:
-    """The number of a link key, and whether it names another trace outright."""
+def key_number(text: str) -> int:
+    """The number of a link key: that of the trace which it names outright, or what it states."""
     name = text[2:]
-    if text.startswith("t:") and _is_trace_id(name):
-        return trace_key(name), True
-    return digest(text), False
+    if text[0] != "t":
+        number = signed(int(name, 16))
+        return number & ~DETAIL if text[0] == "r" else number
+    return trace_key(name) if _is_trace_id(name) else digest(text)
 
 
 def _is_trace_id(text: str) -> bool:

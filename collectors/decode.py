@@ -4,7 +4,7 @@ A body that cannot be decoded at all raises `MalformedError`; a single bad span 
 and the rest of the body is kept (OTLP partial success).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Literal, TypeVar
@@ -12,6 +12,7 @@ from typing import Literal, TypeVar
 from driftbell.collectors import otlp_json, otlp_protobuf
 from driftbell.collectors.otlp import LogRecord, MalformedError, TooManyError
 from driftbell.collectors.span import Span
+from driftbell.collectors.template import Filled, Templates
 
 __all__ = [
     "DecodedLogs",
@@ -24,22 +25,27 @@ __all__ = [
     "decode_logs",
     "decode_metrics",
     "decode_traces",
+    "read_traces",
 ]
 
 Encoding = Literal["protobuf", "json"]
 MAX_METRIC_NAMES = 1000
 MAX_ITEMS = 100_000
 """Spans or log records of one body; a small body can hold millions of them, each a thousand times as large here."""
-_Item = TypeVar("_Item", Span, LogRecord)
+_Item = TypeVar("_Item", Span, LogRecord, Filled | Span)
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedTraces:
-    """The good spans of a body, and how many were rejected and why (first reason)."""
+    """The good spans of a body, and how many were rejected and why (first reason).
+
+    ``filled`` are those that were read by a template, which then are not among ``spans``.
+    """
 
     spans: list[Span]
     rejected: int = 0
     error_message: str = ""
+    filled: Sequence[Filled] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,15 @@ class DecodedMetrics:
 def decode_traces(body: bytes, content_type: Encoding) -> DecodedTraces:
     """The spans of an ExportTraceServiceRequest; raises `MalformedError`."""
     return DecodedTraces(*_sorted_out(_codec(content_type).spans(body), "span"))
+
+
+def read_traces(body: bytes, templates: Templates) -> DecodedTraces:
+    """Like `decode_traces` of protobuf, with the spans that fit ``templates`` read already."""
+    found: tuple[list[Filled | Span], int, str] = _sorted_out(templates.read(body), "span")
+    items, rejected, message = found
+    filled = [item for item in items if type(item) is tuple]
+    spans = [item for item in items if type(item) is Span] if len(filled) < len(items) else []
+    return DecodedTraces(spans, rejected, message, filled)
 
 
 def decode_logs(body: bytes, content_type: Encoding) -> DecodedLogs:

@@ -5,7 +5,7 @@ import logging
 import threading
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -19,10 +19,12 @@ from driftbell.collectors.decode import (
     decode_logs,
     decode_metrics,
     decode_traces,
+    read_traces,
 )
 from driftbell.collectors.merge import event_span
 from driftbell.collectors.span import Span
 from driftbell.collectors.store import Store
+from driftbell.collectors.template import Filled, Templates
 
 Signal = Literal["traces", "logs", "metrics"]
 LARGE = 4 << 20
@@ -73,6 +75,7 @@ class Intake:
         """``(signal, outcome) -> requests``, for metrics."""
         self._one_large = threading.Lock()
         self._lock = threading.Lock()
+        self._templates = Templates()
         self._in_flight = 0
         self._bytes = 0
 
@@ -118,14 +121,22 @@ class Intake:
         if not plain:
             return Accepted(None)
         with self._one_large if len(plain) > LARGE else nullcontext():
-            spans, rejected, message = _decode(signal, plain, encoding)
+            filled, spans, rejected, message = self._decode(signal, plain, encoding)
         kept = None
         if self.limits.keep_bodies:
             kept = Body(signal, encoding, body if gzipped else gzip.compress(body, 1))
-        if not spans and not rejected and kept is None:
+        if not spans and not filled and not rejected and kept is None:
             return Accepted(None)
-        batch = Batch(spans, rejected=rejected, body=kept, size=len(plain))
+        batch = Batch(spans, filled, rejected=rejected, body=kept, size=len(plain))
         return Accepted(self.store.submit(batch), rejected, message)
+
+    def _decode(
+        self, signal: Signal, body: bytes, encoding: Encoding
+    ) -> tuple[Sequence[Filled], Sequence[Span], int, str]:
+        if signal == "traces" and encoding == "protobuf":
+            found = read_traces(body, self._templates)
+            return found.filled, found.spans, found.rejected, found.error_message
+        return (), *_decode(signal, body, encoding)
 
     def grow(self, amount: int) -> None:
         """Count bytes that a request holds; raises `OverloadedError` when all together hold too many."""

@@ -35,9 +35,9 @@ def spans(body: bytes) -> Iterator[Span | str]:
     """Each span, or the reason why it is rejected; raises `MalformedError`."""
     request = ExportTraceServiceRequest()
     _parse(request, body)
-    for of_resource in _groups(request.resource_spans):
+    for of_resource in groups(request.resource_spans):
         resource = attributes_of(of_resource.resource.attributes)
-        for of_scope in _groups(of_resource.scope_spans):
+        for of_scope in groups(of_resource.scope_spans):
             scope, version = of_scope.scope.name, of_scope.scope.version
             for message in of_scope.spans:
                 try:
@@ -50,9 +50,9 @@ def logs(body: bytes) -> Iterator[LogRecord | str]:
     """Each log record, or the reason why it is rejected; raises `MalformedError`."""
     request = ExportLogsServiceRequest()
     _parse(request, body)
-    for of_resource in _groups(request.resource_logs):
+    for of_resource in groups(request.resource_logs):
         resource = attributes_of(of_resource.resource.attributes)
-        for of_scope in _groups(of_resource.scope_logs):
+        for of_scope in groups(of_resource.scope_logs):
             scope, version = of_scope.scope.name, of_scope.scope.version
             for message in of_scope.log_records:
                 yield _log(message, scope, version, resource)
@@ -62,14 +62,15 @@ def metrics(body: bytes) -> Iterator[tuple[str, int]]:
     """Each metric with the number of its data points; raises `MalformedError`."""
     request = ExportMetricsServiceRequest()
     _parse(request, body)
-    for of_resource in _groups(request.resource_metrics):
-        for of_scope in _groups(of_resource.scope_metrics):
+    for of_resource in groups(request.resource_metrics):
+        for of_scope in groups(of_resource.scope_metrics):
             for metric in of_scope.metrics:
                 kind = metric.WhichOneof("data")
                 yield metric.name, len(getattr(metric, kind).data_points) if kind else 0
 
 
-def _groups(found: Sequence[Any]) -> Sequence[Any]:
+def groups(found: Sequence[Any]) -> Sequence[Any]:
+    """What was ``found``; raises `TooManyError` if that is more than a sender can mean."""
     if len(found) > MAX_GROUPS:
         raise TooManyError(f"the body holds more than {MAX_GROUPS} resources or scopes")
     return found

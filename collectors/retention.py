@@ -16,6 +16,8 @@ from driftbell.collectors.rows import trace_key
 
 PORTION = 64
 """Chunks that one transaction forgets, so that writers never wait long."""
+TEMPLATE_SLACK = 2.0
+"""Days that templates outlive the calls, for it is noted once a day that they are used."""
 STRIPPED = 20_000
 """Points that one transaction looks through for a user."""
 _IN = "IN (SELECT value FROM json_each(?))"
@@ -51,7 +53,7 @@ def forget_chunks(db: sqlite3.Connection, cutoff: float) -> int:
     links: set[tuple[int, int]] = set()
     for chunk, data in chunks:
         traces = set()
-        for reading in unpack(data):
+        for reading in unpack(db, data):
             trace = trace_key(reading.trace_id)
             traces.add(trace)
             links.update((key, trace) for key in link_numbers(reading))
@@ -99,6 +101,7 @@ def forget_rest(db: sqlite3.Connection, now: float, policy: RetentionPolicy) -> 
                 (workflow, latest - policy.calls * DAY),
             )
     db.execute("DELETE FROM bodies WHERE received < ?", (now - policy.bodies * DAY,))
+    db.execute("DELETE FROM templates WHERE used < ?", (now - (policy.calls + TEMPLATE_SLACK) * DAY,))
     db.execute("DELETE FROM trust WHERE minute < ?", (now - policy.trust * DAY,))
     _forget_names(db)
 
@@ -128,7 +131,7 @@ def _forget_traces(db: sqlite3.Connection, traces: set[int]) -> set[tuple[int, i
     """Forget whole traces; the minutes that change by it."""
     query = f"SELECT DISTINCT c.id, c.received, c.data FROM parts p JOIN chunks c ON c.id = p.chunk WHERE p.trace {_IN}"
     for chunk, received, data in db.execute(query, (_list(traces),)).fetchall():
-        readings = unpack(data)
+        readings = unpack(db, data)
         kept = [reading for reading in readings if trace_key(reading.trace_id) not in traces]
         for reading in readings:
             trace = trace_key(reading.trace_id)

@@ -16,8 +16,8 @@ _NAMES = (
 _CALL = [each.name for each in fields(Call)]
 _APART = ("workflow", "sources", "trace_id", "span_id", "attributes")
 _PLAIN = [name for name in _CALL if name not in _NAMES and name not in _APART]
-_CALL_COLUMNS = ("home", "workflow", "dimensions", "attributes", "sources", "trace_id", "span_id", *_PLAIN)
-SPAN_ID = _CALL_COLUMNS.index("span_id")
+CALL_COLUMNS = ("home", "workflow", "dimensions", "attributes", "sources", "trace_id", "span_id", *_PLAIN)
+SPAN_ID = CALL_COLUMNS.index("span_id")
 """Where a row of a call has its span id."""
 _SOURCES, _ATTRIBUTES = _CALL.index("sources"), _CALL.index("attributes")
 _FLAGS = tuple(_CALL.index(name) for name in ("streamed", "refused", "format_ok", "fallback"))
@@ -38,7 +38,7 @@ def _select_calls(apart: dict[str, str]) -> str:
     )
 
 
-INSERT_CALL = _insert("calls", _CALL_COLUMNS)
+INSERT_CALL = _insert("calls", CALL_COLUMNS)
 INSERT_DIMENSIONS = _insert("dimensions", ("id", *_NAMES), "INSERT OR IGNORE")
 INSERT_ATTRIBUTES = _insert("attributes", ("id", "text"), "INSERT OR IGNORE")
 SELECT_CALLS = (
@@ -77,8 +77,12 @@ def digest(text: str) -> int:
 
 def trace_key(trace_id: str) -> int:
     """The last 64 bits of a hex trace id, signed (the first may be a timestamp or zero)."""
-    low = int(trace_id[-16:], 16)
-    return low - (1 << 64) if low >= 1 << 63 else low
+    return signed(int(trace_id[-16:], 16))
+
+
+def signed(number: int) -> int:
+    """64 bits as a signed number, the form in which the store keeps keys."""
+    return number - (1 << 64) if number >= 1 << 63 else number
 
 
 def call_names(call: Call) -> tuple[str | None, ...]:
@@ -91,9 +95,9 @@ def names_id(names: tuple[str | None, ...]) -> int:
     return digest(json.dumps(names))
 
 
-def attributes_text(call: Call) -> str:
+def attributes_text(attributes: dict[str, object]) -> str:
     """The attributes of a call as they are kept."""
-    return _dump(call.attributes)
+    return _dump(attributes)
 
 
 def call_row(call: Call, home: int | None, workflow: int, dimensions: int, attributes: int | None) -> Row:

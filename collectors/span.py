@@ -38,3 +38,13 @@ class Span:
     scope: str = ""
     scope_version: str = ""
     resource: Mapping[str, AttributeValue] = field(default_factory=dict)
+
+
+UNKNOWN = "(unknown)"
+"""The service of spans that do not name one, and of what could not be decoded."""
+
+
+def service_of(resource: Mapping[str, AttributeValue]) -> str:
+    """The name of the service with these resource attributes."""
+    name = resource.get("service.name")
+    return name[:200] if isinstance(name, str) and name else UNKNOWN

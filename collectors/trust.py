@@ -6,13 +6,14 @@ raise a cost alarm. They are kept apart from the points, which speak of the call
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from driftbell.collectors.call import Call
 from driftbell.collectors.connect import Connected
 from driftbell.collectors.rollup import minute_of
-from driftbell.collectors.span import Span
+from driftbell.collectors.span import UNKNOWN, Span
+from driftbell.collectors.template import NANO, Filled
 from driftbell.monitor.attributes import DROPPED_SPANS
 
 COUNTERS = (
@@ -24,8 +25,6 @@ ended more than `AHEAD_S` after they came (a clock is wrong), lost inside the ap
 without a price, without usage, with usage that the sender estimated. A call is counted when it is first told of."""
 LATE_S = 600.0
 AHEAD_S = 5.0
-UNKNOWN = "(unknown)"
-"""The service of spans that do not name one, and of what could not be decoded."""
 SERVICES = 500
 """Services with counters of their own in one minute; the rest is counted together."""
 OTHER = "(other)"
@@ -43,12 +42,6 @@ class TrustPoint:
     counters: dict[str, float] = field(default_factory=dict)
 
 
-def service_of(span: Span) -> str:
-    """The name of the service that sent a span."""
-    name = span.resource.get("service.name")
-    return name[:200] if isinstance(name, str) and name else UNKNOWN
-
-
 def count_span(counters: Counters, span: Span, service: str, now: float) -> None:
     """Count what can be told from a span as it comes, received at ``now``."""
     counters[service, "received"] += 1
@@ -61,6 +54,29 @@ def count_span(counters: Counters, span: Span, service: str, now: float) -> None
         counters[service, "sdk_dropped"] += lost
 
 
+def count_filled(counters: Counters, spans: Sequence[Filled], now: float) -> None:
+    """`count_span` for spans that fit templates, received at ``now``."""
+    for template, number in Counter([span[0] for span in spans]).items():
+        counters[template.service, "received"] += number
+    late, ahead = (now - LATE_S) / NANO, (now + AHEAD_S) / NANO
+    for span in spans:
+        if not late <= span[5] <= ahead:
+            end = span[5] * NANO
+            if end < now - LATE_S:
+                counters[span[0].service, "late"] += 1
+            elif end > now + AHEAD_S:
+                counters[span[0].service, "ahead"] += 1
+
+
+def count_call(counters: Counters, service: str, call: Call, priced: bool, times: int = 1) -> None:
+    """Count ``times`` calls of traces that were not known before."""
+    counters[service, "calls"] += times
+    if not priced:
+        counters[service, "unpriced"] += times
+    if call.usage_source != "provider":
+        counters[service, f"usage_{call.usage_source}"] += times
+
+
 def count_calls(counters: Counters, group: Connected, calls: Iterable[Call]) -> None:
     """Count the calls of traces that were not known before."""
     if group.whole or group.partial:
@@ -68,11 +84,7 @@ def count_calls(counters: Counters, group: Connected, calls: Iterable[Call]) -> 
     services = {reading.key: reading.service for reading in group.readings}
     for call in calls:
         service = services.get((call.trace_id, call.span_id)) or UNKNOWN
-        counters[service, "calls"] += 1
-        if call.cost_usd is None:
-            counters[service, "unpriced"] += 1
-        if call.usage_source != "provider":
-            counters[service, f"usage_{call.usage_source}"] += 1
+        count_call(counters, service, call, call.cost_usd is not None)
 
 
 def save_counters(db: sqlite3.Connection, counters: Counters, now: float) -> None:

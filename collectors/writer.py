@@ -74,7 +74,7 @@ class Writer:
         group: list[tuple[Prepared, Future[None]]] = []
         spans = 0
         while self._waiting and len(group) < GROUP_BATCHES:
-            spans += len(self._waiting[0][0].readings)
+            spans += self._waiting[0][0].spans
             if group and spans > GROUP_SPANS:
                 break
             group.append(self._waiting.popleft())

@@ -242,7 +242,7 @@ def test_prompts_reach_no_row_and_no_log(serve, store, caplog):
         assert secret not in post(server, json.dumps(bad), JSON).text
         assert secret not in post(server, json.dumps(secret), JSON).text
     dump = "\n".join(line for line in store.read().iterdump())
-    chunks = [repr(unpack(data)) for (data,) in store.read().execute("SELECT data FROM chunks")]
+    chunks = [repr(unpack(store.read(), data)) for (data,) in store.read().execute("SELECT data FROM chunks")]
     for text in (dump, *chunks, caplog.text):
         assert "078-05-1120" not in text
 
