@@ -26,7 +26,8 @@ class Message:
     metric of the title is called; ``usual`` and ``observed`` are written with their unit. ``others`` says of the other
     series that they moved too, ready to read. ``calls_share`` is the part of the workflow's calls that lie where it
     shows, ``trace_ids`` are calls that carry it. At the end, ``peak`` is the worst level, ``calls_seen`` the calls
-    meanwhile, ``back_to`` the level now and ``ended_with`` the purposeful change that came just before.
+    meanwhile, ``back_to`` the level now, ``over`` what became of it in a few words, and ``ended_with`` the purposeful
+    change that came just before.
     """
 
     event_id: str
@@ -82,6 +83,7 @@ class Message:
     peak: str | None = None
     peak_at: float | None = None
     back_to: str | None = None
+    over: str = ""
     ended_with: str | None = None
     unknown_since: float | None = None
     closed_by: str | None = None
@@ -221,6 +223,7 @@ def build(incident: Incident, transition: Transition, reason: str, now: float, s
         peak=_peak(incident, head),
         peak_at=incident.course.peak_at if incident.course else None,
         back_to=_back_to(incident, head),
+        over=_over(head, _back_to(incident, head)),
         ended_with=_ended_with(incident),
         unknown_since=incident.unknown_since,
         closed_by=plain(incident.resolved_by) if incident.resolved_by else None,
@@ -246,6 +249,19 @@ def _back_to(incident: Incident, head: Finding) -> str | None:
     end = incident.members[series_key(head)].end
     stale = end is None or end.observed is None or end.observed == head.observed
     return None if stale or end is None or end.observed is None else quantity(end.observed, end.unit)
+
+
+def _over(head: Finding, level: str | None) -> str:
+    """What the end is called: ``cost per call back to 3.2c``, ``response time p95 back under 5.0 s``, ..."""
+    words = phrase(head)
+    opposite = words.down if head.direction > 0 else words.up
+    if opposite not in {"up", "down"}:
+        return f"{words.noun} {opposite}"
+    if head.bound is None:
+        return f"{words.noun} back to {level or 'usual'}"
+    side = "under" if head.direction > 0 else "over"
+    named = " ".join(word for word in (words.noun, head.bound.of) if word)
+    return f"{named} back {side} {quantity(head.bound.value, head.unit)}"
 
 
 def _ended_with(incident: Incident) -> str | None:

@@ -70,7 +70,7 @@ def _headline(message: Message, zone: str) -> str:
 def _ending(message: Message) -> str:
     if message.closed_by:
         return f"{message.noun}, closed by {shorten(message.closed_by, 30)},"
-    return f"{message.noun} back to {message.back_to or 'usual'}"
+    return message.over
 
 
 def rows(message: Message, zone: str) -> list[Row]:
@@ -245,7 +245,7 @@ def _closed(message: Message) -> str:
     if message.closed_by:
         return f"by {message.closed_by}"
     good = message.at - (message.ended_at or message.at)
-    return "by itself: everything that moved is back to usual" + (f", for {duration(good)} now" if good >= 60 else "")
+    return f"by itself: {message.over}" + (f", for {duration(good)} now" if good >= 60 else "")
 
 
 def as_text(message: Message, zone: str, links: list[tuple[str, str]]) -> str:

@@ -27,6 +27,7 @@ from driftbell.service import api_questions as ask
 from driftbell.service import oncall
 from driftbell.service.api_errors import ERRORS
 from driftbell.service.api_table import Asked, Body, Operation, Query, Table
+from driftbell.service.evidence import Evidence
 from driftbell.service.openapi import describe
 
 __all__ = ["ERRORS", "Api"]
@@ -41,6 +42,7 @@ class Api:
         self._store = store
         self._alerts = alerts
         self._clock = clock
+        self._look = Evidence(store)
 
     def routes(self) -> list[Route]:
         """Everything under ``/api/v1``."""
@@ -132,12 +134,14 @@ class Api:
         """Take an incident."""
         by, verdict = asked.body.by, asked.body.verdict
         with oncall.acting(self._store, asked.id) as tx:
-            return incident_line(actions.acknowledge(tx, asked.id, by, self._clock(), self._alerts, verdict))
+            return incident_line(
+                actions.acknowledge(tx, asked.id, by, self._clock(), self._alerts, verdict, self._look)
+            )
 
     def resolve(self, asked: Asked[Query, ask.ResolveBody]) -> object:
         """Close an incident."""
         with oncall.acting(self._store, asked.id) as tx:
-            return incident_line(actions.resolve(tx, asked.id, asked.body.by, self._clock(), self._alerts))
+            return incident_line(actions.resolve(tx, asked.id, asked.body.by, self._clock(), self._alerts, self._look))
 
     def silences(self, _asked: Asked[Query, Body]) -> object:
         """The silences that hold."""

@@ -8,12 +8,12 @@ from running_service import CALL, NOW
 from driftbell.alerts.impact import Course, Impact
 from driftbell.alerts.incident import apply
 from driftbell.alerts.message import Message, decode
-from driftbell.alerts.render import rows
+from driftbell.alerts.render import headline, rows
 from driftbell.alerts.settings import AlertSettings
 from driftbell.collectors.batch import Batch
 from driftbell.collectors.call import Judgement, Source
 from driftbell.collectors.store import Store
-from driftbell.detectors.finding import Finding
+from driftbell.detectors.finding import Bound, Finding
 from driftbell.service.evidence import Evidence
 from driftbell.service.migrations import MIGRATIONS
 
@@ -167,3 +167,26 @@ def test_silence_and_what_the_store_does_not_know_bring_nothing(store):
         (change,) = apply(tx, [finding(workflow="unheard-of")], NOW, SETTINGS)
     assert Evidence(store).impact(change.incident, NOW) == Impact()
     assert Evidence(store).course(change.incident, NOW) == Course()
+
+
+def test_nothing_of_what_was_asked_or_answered_reaches_an_incident_or_a_message(store):
+    canary = "canary-7f3a the patient said"
+    attributes = {"gen_ai.prompt": canary, "llm.output_messages.0": canary, "custom": canary}
+    secret = replace(PRICED, ts=NOW - 5, segment="amer", attributes=attributes, trace_id=trace(77), span_id="7" * 16)
+    store.append(Batch(calls=[replace(secret, **priced(3000))]))
+    store.refresh_all()
+    message = told(store, NOW, finding(usd_per_hour=1.2))
+    assert message.trace_ids[0] == trace(77)
+    for table in ("incidents", "incident_events", "notifications"):
+        rows_of = store.read().execute(f"SELECT * FROM {table}").fetchall()
+        assert canary not in repr(rows_of)
+
+
+def test_a_limit_that_is_kept_again_says_so(store):
+    slow = finding(family="reliability", metric="latency_ms", unit="ms", observed=6200.0, usual=None,
+                   bound=Bound(5000.0, "p95"))  # fmt: skip
+    assert told(store, NOW, slow).title == "triage: response time p95 over 5.0 s (6.2 s)"
+    told(store, NOW + 60, replace(slow, ts=NOW + 60, transition="cleared", observed=None))
+    end = told(store, NOW + 3 * 3600)
+    assert headline(end, "UTC").startswith("[RESOLVED] triage: response time p95 back under 5.0 s after")
+    assert shown(end)["Closed"] == "by itself: response time p95 back under 5.0 s, for 2 h 59 min now"
