@@ -19,8 +19,9 @@ class DetectorSettings(BaseModel):
     ``false_pages_per_month`` is the budget of each workflow. ``worth`` overrides, per metric, the smallest change
     worth a page: an absolute share for rates, a ratio for quantities (1.2 is 20 % up, 0.9 is 10 % down). ``learn_days``
     and ``learn_calls`` are what a series must have shown before it may page. After ``settle_hours`` an open change
-    is taken as the new normal. ``grace`` and ``idle`` (s) say how long a bin waits for late calls. ``limits``,
-    ``budgets`` and ``objectives`` are fixed rules beside all that; there are none unless somebody writes them.
+    is taken as the new normal. ``grace`` and ``idle`` (s) say how long a bin waits for late calls. ``drift`` says that
+    weeks are compared too, for ramps that no day shows. ``limits``, ``budgets`` and ``objectives`` are fixed rules
+    beside all that; there are none unless somebody writes them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,6 +36,7 @@ class DetectorSettings(BaseModel):
     grace: float = Field(default=60.0, ge=0, le=3600)
     idle: float = Field(default=120.0, ge=0, le=86400)
     max_segments: int = Field(default=40, ge=1, le=1000)
+    drift: bool = True
     limits: tuple[Limit, ...] = Field(default=(), max_length=MOST_RULES)
     budgets: tuple[Budget, ...] = Field(default=(), max_length=MOST_RULES)
     objectives: tuple[Objective, ...] = Field(default=(), max_length=MOST_RULES)

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 from driftbell.collectors.point import Point
 from driftbell.detectors import state
 from driftbell.detectors.burn import BurnWatch
+from driftbell.detectors.drift import DriftWatch
 from driftbell.detectors.finding import Finding
 from driftbell.detectors.history import History
 from driftbell.detectors.limit import LimitWatch
@@ -51,7 +52,8 @@ class Station:
     def __init__(self, workflow: str, settings: DetectorSettings, engine: WorkflowDetector | None = None) -> None:
         self.settings = settings
         self.engine = engine or WorkflowDetector(workflow, settings)
-        self.rules: list[Rule] = _rules(workflow, settings)
+        self.drift = DriftWatch(self.engine)
+        self.rules: list[Rule] = [*_rules(workflow, settings), *([self.drift] if settings.drift else [])]
         self.applied: dict[str, float] = {}
 
     @property
@@ -75,6 +77,7 @@ class Station:
         for verdict in sorted(verdicts, key=lambda verdict: (verdict.at, verdict.id)):
             if verdict.at <= start and self.applied.get(verdict.id, 0.0) < verdict.at:
                 accept(self.engine, history, verdict, start)
+                self.drift.accept(verdict)
                 self.applied[verdict.id] = verdict.at
         while len(self.applied) > REMEMBERED:
             del self.applied[min(self.applied, key=lambda name: (self.applied[name], name))]

@@ -43,14 +43,13 @@ def accept(engine: WorkflowDetector, history: History, verdict: Verdict, start: 
     if verdict.verdict != "new_normal":
         return
     told = set(verdict.series)
-    onsets: dict[tuple[GroupKey, str], float] = {}
-    for watch in engine.watches:
-        if not _affected(watch, told):
-            continue
-        onset = watch.alarm.started_at if watch.alarm is not None else verdict.started_at
-        place = (watch.group, watch.series.measure)
-        onsets[place] = min(onset, onsets.get(place, onset))
-    for (group, measure), onset in onsets.items():
+    affected = [watch for watch in engine.watches if _affected(watch, told)]
+    places: dict[tuple[GroupKey, str], float] = {}
+    for watch in affected:
+        # The latest onset of a metric: an estimate that is too early would mix the old level in.
+        known = [w.alarm.started_at for w in affected if w.alarm is not None and w.series.metric == watch.series.metric]
+        places[watch.group, watch.series.measure] = max(known, default=verdict.started_at)
+    for (group, measure), onset in places.items():
         since = max(onset, start - LONGEST)
         _relearn(engine, group, measure, _seen(engine.workflow, group, history, since, start))
         for i in engine.groups[group].index[measure]:
