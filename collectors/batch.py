@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from driftbell.collectors.call import Call, Judgement, ManualTask, Marker
+from driftbell.collectors.measurement import Measurement
 from driftbell.collectors.span import Span
 from driftbell.collectors.template import Filled
 
@@ -51,6 +52,7 @@ class Batch:
     judgements: Sequence[Judgement] = ()
     manual_tasks: Sequence[ManualTask] = ()
     markers: Sequence[Marker] = ()
+    measurements: Sequence[Measurement] = ()
     rejected: int = 0
     service: str | None = None
     body: Body | None = None

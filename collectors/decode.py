@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Literal, TypeVar
 
 from driftbell.collectors import otlp_json, otlp_protobuf
+from driftbell.collectors.measurement import Measurement, counted, measurements
 from driftbell.collectors.otlp import LogRecord, MalformedError, TooManyError
 from driftbell.collectors.span import Span
 from driftbell.collectors.template import Filled, Templates
@@ -30,6 +31,8 @@ __all__ = [
 
 Encoding = Literal["protobuf", "json"]
 MAX_METRIC_NAMES = 1000
+UNKNOWN_SERVICE = "(unknown)"
+"""The service of what does not name one."""
 MAX_ITEMS = 100_000
 """Spans or log records of one body; a small body can hold millions of them, each a thousand times as large here."""
 _Item = TypeVar("_Item", Span, LogRecord, Filled | Span)
@@ -59,10 +62,11 @@ class DecodedLogs:
 
 @dataclass(frozen=True, slots=True)
 class DecodedMetrics:
-    """How many data points a body holds, by metric name (at most `MAX_METRIC_NAMES` names)."""
+    """How many data points a body holds, by metric name (at most `MAX_METRIC_NAMES`), and what they say of calls."""
 
     points: int
     names: Mapping[str, int] = field(default_factory=dict)
+    measurements: tuple[Measurement, ...] = ()
     rejected: int = 0
     error_message: str = ""
 
@@ -87,14 +91,15 @@ def decode_logs(body: bytes, content_type: Encoding) -> DecodedLogs:
 
 
 def decode_metrics(body: bytes, content_type: Encoding) -> DecodedMetrics:
-    """The data points of an ExportMetricsServiceRequest, counted; raises `MalformedError`."""
+    """The data points of an ExportMetricsServiceRequest; raises `MalformedError`."""
     points = 0
     names: dict[str, int] = {}
-    for name, count in _codec(content_type).metrics(body):
+    request = _codec(content_type).metrics(body)
+    for name, count in counted(request):
         points += count
         if name in names or len(names) < MAX_METRIC_NAMES:
             names[name] = names.get(name, 0) + count
-    return DecodedMetrics(points, names)
+    return DecodedMetrics(points, names, tuple(measurements(request, UNKNOWN_SERVICE)))
 
 
 def _codec(content_type: Encoding) -> ModuleType:

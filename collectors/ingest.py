@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from driftbell.collectors import rows
+from driftbell.collectors import metered, rows
 from driftbell.collectors.batch import Batch
 from driftbell.collectors.call import Call
 from driftbell.collectors.chunk import CHUNK_READINGS, pack, pack_filled, reading_again
@@ -21,7 +21,7 @@ from driftbell.collectors.refresh import mark
 from driftbell.collectors.rollup import MINUTE, minute_of
 from driftbell.collectors.sorting import Sorted, sort_out
 from driftbell.collectors.span import UNKNOWN, service_of
-from driftbell.collectors.template import Filled, Template
+from driftbell.collectors.template import NANO, Filled, Template
 from driftbell.collectors.trust import Counters, count_call, count_calls, count_filled, count_span, save_counters
 from driftbell.collectors.workflows import Workflows
 
@@ -32,6 +32,8 @@ TEMPLATE_NOTED_S = 86400.0
 INSERT_TEMPLATE = "INSERT INTO templates VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET used = max(used, excluded.used)"
 TS, COST = rows.CALL_COLUMNS.index("ts"), rows.CALL_COLUMNS.index("cost_usd")
 _Said = TypeVar("_Said")
+CALL_KINDS = ("llm", "embedding")
+"""Kinds of spans that tell of a call."""
 _NEVER, _FOREVER = float("-inf"), float("inf")
 
 
@@ -127,6 +129,7 @@ class Ingest:
                 counters[reading.service or UNKNOWN, "duplicated"] += 1
             counters[UNKNOWN, "too_old"] += new.too_old
             self.db.execute("BEGIN IMMEDIATE")
+            new.dirty |= self._measure(prepared)
             self._write(batches, connection, told, new, now)
             counters = +counters
             save_counters(self.db, counters, now)
@@ -221,6 +224,30 @@ class Ingest:
             new.dirty.update((number, minute) for minute in set(map(minute_of, times)))
             count_call(counters, variant.service, call, variant.priced, len(times))
 
+    def _measure(self, prepared: Sequence[Prepared]) -> set[tuple[int, int]]:
+        """Store what metrics say of services that tell of no calls in spans; the minutes that change."""
+        spans: dict[str, metered.Span] = {}
+        for one in prepared:
+            for reading in one.readings:
+                if reading.part is not None and reading.part.kind in CALL_KINDS:
+                    _extend(spans, reading.service, reading.part.start)
+            for span in one.filled:
+                if span[0].part.kind in CALL_KINDS:
+                    _extend(spans, span[0].service, span[4] * NANO)
+        changed = metered.saw_calls(self.db, spans)
+        measurements = [each for one in prepared for each in one.batch.measurements]
+        if measurements:
+            changed |= metered.take(self.db, measurements, self._active, self.prices)
+        return changed
+
+    def _active(self, workflow: str, ts: float) -> int | None:
+        """The number of a workflow that was active at ``ts``; None when its calls of that time are forgotten."""
+        number = self._workflows.number(workflow)
+        if ts < self._workflows.floors.get(number, _NEVER):
+            return None
+        self._workflows.saw(number, ts)
+        return number
+
     def _add(self, new: Rows, said: Batch | Interpreted, home: int | None) -> None:
         """Turn records into rows. ``home`` is one of the connected traces that they were read from."""
         for call in said.calls:
@@ -313,6 +340,12 @@ class Ingest:
         if partial:
             again = [(row[0], row[rows.SPAN_ID]) for row in new.calls if row[0] in partial]
             self.db.executemany("DELETE FROM calls WHERE home = ? AND span_id = ?", again)
+
+
+def _extend(spans: dict[str, metered.Span], service: str, start: float) -> None:
+    held = spans.get(service)
+    if held is None or not held.first <= start <= held.newest:
+        spans[service] = metered.Span(start, start).and_also(held)
 
 
 def _minutes(db: sqlite3.Connection, query: str, traces: str) -> set[tuple[int, int]]:

@@ -120,6 +120,8 @@ class Intake:
         plain = inflate(body, self.limits.inflated) if gzipped else body
         if not plain:
             return Accepted(None)
+        if signal == "metrics":
+            return self._accept_metrics(plain, encoding)
         with self._one_large if len(plain) > LARGE else nullcontext():
             filled, spans, rejected, message = self._decode(signal, plain, encoding)
         kept = None
@@ -137,6 +139,14 @@ class Intake:
             found = read_traces(body, self._templates)
             return found.filled, found.spans, found.rejected, found.error_message
         return (), *_decode(signal, body, encoding)
+
+    def _accept_metrics(self, body: bytes, encoding: Encoding) -> Accepted:
+        with self._one_large if len(body) > LARGE else nullcontext():
+            metrics = decode_metrics(body, encoding)
+        if not metrics.measurements:
+            return Accepted(None, metrics.rejected, metrics.error_message)
+        batch = Batch(measurements=metrics.measurements, size=len(body))
+        return Accepted(self.store.submit(batch), metrics.rejected, metrics.error_message)
 
     def grow(self, amount: int) -> None:
         """Count bytes that a request holds; raises `OverloadedError` when all together hold too many."""
@@ -192,9 +202,6 @@ def _decode(signal: Signal, body: bytes, encoding: Encoding) -> tuple[list[Span]
     if signal == "traces":
         traces = decode_traces(body, encoding)
         return traces.spans, traces.rejected, traces.error_message
-    if signal == "logs":
-        logs = decode_logs(body, encoding)
-        events = [span for span in map(event_span, logs.records) if span is not None]
-        return events, logs.rejected, logs.error_message
-    metrics = decode_metrics(body, encoding)
-    return [], metrics.rejected, metrics.error_message
+    logs = decode_logs(body, encoding)
+    events = [span for span in map(event_span, logs.records) if span is not None]
+    return events, logs.rejected, logs.error_message

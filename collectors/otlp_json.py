@@ -1,4 +1,4 @@
-"""OTLP in JSON -> spans, log records and metric names.
+"""OTLP in JSON -> spans, log records and metrics.
 
 The rules are those of OTLP/JSON: lowerCamelCase names only, hex ids, integer enums, 64-bit integers as string or
 number, unknown names ignored, missing and ``null`` are the default.
@@ -9,6 +9,9 @@ import binascii
 import json
 import re
 from collections.abc import Iterator
+
+from google.protobuf import json_format
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from driftbell.collectors.otlp import (
     MAX_ATTRIBUTES,
@@ -30,7 +33,6 @@ from driftbell.collectors.span import AttributeValue, Span, SpanEvent
 Object = dict[str, object]
 MAX_VALUES = 6_000_000
 """Objects, lists and members of one body: a value may take two bytes there and a hundred here."""
-_METRIC_KINDS = ("gauge", "sum", "histogram", "exponentialHistogram", "summary")
 
 _HALF = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
@@ -66,13 +68,17 @@ def logs(body: bytes) -> Iterator[LogRecord | str]:
                     yield str(why)
 
 
-def metrics(body: bytes) -> Iterator[tuple[str, int]]:
-    """Each metric with the number of its data points; raises `MalformedError`."""
-    for of_resource in _objects(_parse(body), "resourceMetrics"):
-        for of_scope in _objects(of_resource, "scopeMetrics"):
-            for metric in _objects(of_scope, "metrics"):
-                points = sum(len(_list(_object(metric, kind), "dataPoints")) for kind in _METRIC_KINDS)
-                yield _text(metric, "name"), points
+def metrics(body: bytes) -> ExportMetricsServiceRequest:
+    """The request as a message: metrics hold no ids but those of exemplars; raises `MalformedError`."""
+    tree = _parse(body)
+    for of_resource in _objects(tree, "resourceMetrics"):
+        _objects(of_resource, "scopeMetrics")
+    request = ExportMetricsServiceRequest()
+    try:
+        json_format.ParseDict(tree, request, ignore_unknown_fields=True)
+    except (json_format.ParseError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise MalformedError(f"the metrics cannot be read: {type(error).__name__}") from None
+    return request
 
 
 def _well_formed(body: bytes) -> str:

@@ -7,7 +7,7 @@ enough), so that a busy minute is read about once; rebuilding makes any late cha
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 
-from driftbell.collectors import rows
+from driftbell.collectors import metered, rows
 from driftbell.collectors.point import Point, PointKey, merge
 from driftbell.collectors.press import press, release
 from driftbell.collectors.rollup import MINUTE, rollup
@@ -108,7 +108,8 @@ def recount(db: sqlite3.Connection, workflow: int, since: float, until: float) -
     calls = db.execute(rows.SELECT_MEASURED + "WHERE c.workflow = ? AND c.ts >= ? AND c.ts < ?", window)
     judgements = db.execute(rows.SELECT_JUDGEMENTS + "WHERE j.workflow = ? AND j.ts >= ? AND j.ts < ?", window)
     tasks = db.execute(rows.SELECT_TASKS + "WHERE t.workflow = ? AND t.ts >= ? AND t.ts < ?", window)
-    return rollup(map(rows.call_of, calls), map(rows.judgement_of, judgements), map(rows.task_of, tasks))
+    told = metered.points(db, workflow, since, until)
+    return rollup(map(rows.call_of, calls), map(rows.judgement_of, judgements), map(rows.task_of, tasks), told)
 
 
 def _bounded(db: sqlite3.Connection, workflow: int, points: Sequence[Point]) -> list[Point]:

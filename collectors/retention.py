@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from driftbell.collectors import metered
 from driftbell.collectors.chunk import pack, unpack
 from driftbell.collectors.connect import link_numbers
 from driftbell.collectors.point import Point, PointKey
@@ -95,6 +96,7 @@ def forget_rest(db: sqlite3.Connection, now: float, policy: RetentionPolicy) -> 
             "UPDATE workflows SET minutes_purged = max(coalesce(minutes_purged, ?1), ?1) WHERE id = ?2",
             (floor, workflow),
         )
+        metered.forget(db, workflow, latest - policy.calls * DAY)
         for table in ("calls", "judgements", "manual_tasks"):
             db.execute(
                 f"DELETE FROM {table} WHERE home IS NULL AND workflow = ? AND ts < ?",
@@ -103,6 +105,7 @@ def forget_rest(db: sqlite3.Connection, now: float, policy: RetentionPolicy) -> 
     db.execute("DELETE FROM bodies WHERE received < ?", (now - policy.bodies * DAY,))
     db.execute("DELETE FROM templates WHERE used < ?", (now - (policy.calls + TEMPLATE_SLACK) * DAY,))
     db.execute("DELETE FROM trust WHERE minute < ?", (now - policy.trust * DAY,))
+    metered.forget_silent(db, now, policy.calls * DAY)
     _forget_names(db)
 
 

@@ -97,6 +97,10 @@ class Rollup:
         key = PointKey(minute_of(task.ts), task.workflow, task.segment, task.risk_tier, None, None)
         self._point(key).manual += 1
 
+    def metered(self, point: Point) -> None:
+        """Add what metrics told of a minute."""
+        self._point(point.key).add(point)
+
     def points(self) -> list[Point]:
         """The points so far, ordered by key, each with its heaviest users only."""
         ordered = [self._points[key] for key in sorted(self._points, key=_sort_key)]
@@ -106,9 +110,12 @@ class Rollup:
 
 
 def rollup(
-    calls: Iterable[Call], judgements: Iterable[Judgement] = (), manual_tasks: Iterable[ManualTask] = ()
+    calls: Iterable[Call],
+    judgements: Iterable[Judgement] = (),
+    manual_tasks: Iterable[ManualTask] = (),
+    metered: Iterable[Point] = (),
 ) -> list[Point]:
-    """Minute points of the given records: the definition against which the store is checked."""
+    """Minute points of the given records, and of those that metrics told: what the store is checked against."""
     collected = Rollup()
     for call in calls:
         collected.call(call)
@@ -116,6 +123,8 @@ def rollup(
         collected.judgement(judgement)
     for task in manual_tasks:
         collected.manual_task(task)
+    for point in metered:
+        collected.metered(point)
     return collected.points()
 
 

@@ -7,6 +7,8 @@ some dozen; ``parts`` and ``links`` find the chunks of a trace and the traces th
 
 from sqlite_utils import Database, Migrations
 
+from driftbell.collectors import metered
+
 from driftbell.collectors.chunk import unpack
 from driftbell.collectors.connect import link_numbers
 from driftbell.collectors.rows import trace_key
@@ -80,6 +82,12 @@ def create_tables(db: Database) -> None:
     """Create every table of collectors."""
     for statement in _FIRST:
         db.execute(statement)
+
+
+@MIGRATIONS()
+def keep_metrics(db: Database) -> None:
+    """Keep what metrics say of services that send no spans."""
+    metered.create_tables(db)
 
 
 @MIGRATIONS()
