@@ -44,6 +44,9 @@ class Observation:
         """Observe a function. What it returns, raises and looks like stays the same."""
         if isinstance(function, (classmethod, staticmethod)):
             return type(function)(self(function.__func__))
+        if isinstance(function, type) or not callable(function):
+            guard.voice.say("driftbell observes functions; a %.40s is left as it is", type(function).__name__)
+            return function
         observation = self if self._named else self._renamed(getattr(function, "__qualname__", "call"))
         wrapper: Any
         if inspect.isasyncgenfunction(function):
@@ -181,7 +184,10 @@ def observe(workflow: Any = None, *, expects: Expects | None = None, **dimension
     path, and only the verdict leaves the process.
     """
     if workflow is not None and not issubclass(type(workflow), str):
-        return Observation(None, {}, {})(workflow)
+        if callable(workflow) or issubclass(type(workflow), (classmethod, staticmethod, property)):
+            return Observation(None, {}, {})(workflow)
+        guard.voice.say("driftbell's observe takes a workflow's name; a %.40s is none", type(workflow).__name__)
+        workflow = None
     fixed: Attributes = {}
     computed: dict[str, Callable[..., Any]] = {}
     for name, value in dimensions.items():
