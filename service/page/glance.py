@@ -13,7 +13,7 @@ from driftbell.alerts import history
 from driftbell.alerts.record import Incident
 from driftbell.alerts.weekly.settings import WeeklySettings
 from driftbell.alerts.wording import SEVERITY_ORDER
-from driftbell.collectors.store import Store
+from driftbell.collectors.store import Resolution, Store
 from driftbell.collectors.totals import Totals
 from driftbell.collectors.workflows import Workflow
 from driftbell.service.page.figures import Figure, figures
@@ -25,6 +25,8 @@ EVERY = 60.0
 """Seconds between two snapshots made by the job."""
 UNSETTLED = 3 * HOUR
 """Hours younger than this are read again each time, older ones every hour."""
+FEW = 50
+"""Up to so many workflows minutes are read, which are there some seconds after a call, hours only after minutes."""
 FRESH, CHEAP = 10.0, 0.25
 """A snapshot older than ``FRESH`` s is made anew for who asks, where that takes at most ``CHEAP`` s."""
 MOST_OPEN = 500
@@ -95,15 +97,16 @@ class Glances:
     def _read(self, now: float) -> None:
         """Bring the remembered hours and days up to date."""
         end = int(now // HOUR + 1) * HOUR
-        begin = end - HOURS * HOUR
+        begin, recent = end - HOURS * HOUR, int((now - UNSETTLED) // HOUR) * HOUR
         whole = self._read_all_at != end
         self._read_all_at = end
-        since = begin if whole else int((now - UNSETTLED) // HOUR) * HOUR
         for hours in self._hours.values():
-            for start in [start for start in hours if start < begin or start >= since]:
+            for start in [start for start in hours if whole or start >= recent]:
                 del hours[start]
-        for totals in self._store.totals(since, end, "hour"):
-            self._hours.setdefault(totals.workflow, {})[totals.start] = totals
+        few = len(self._store.workflows()) <= FEW
+        self._take(recent, end, "minute" if few else "hour")
+        if whole:
+            self._take(begin, recent, "hour")
         if whole:
             today = int(now // DAY) * DAY
             self._usual = {}
@@ -111,6 +114,11 @@ class Glances:
                 days, total = self._usual.get(totals.workflow) or (0, Totals(totals.workflow, totals.start))
                 total.add(totals)
                 self._usual[totals.workflow] = (days + 1, total)
+
+    def _take(self, since: int, until: int, resolution: Resolution) -> None:
+        for totals in self._store.totals(since, until, resolution):
+            start = totals.start // HOUR * HOUR
+            self._hours.setdefault(totals.workflow, {}).setdefault(start, Totals(totals.workflow, start)).add(totals)
 
     def _glance(self, workflow: Workflow, incidents: list[Incident], now: float) -> Glance:
         hours = self._hours.get(workflow.name, {})

@@ -27,6 +27,8 @@ from driftbell.service.page.window import RANGES, Window, asked_for
 MOST_MARKS = 40
 LISTED = 8
 LONGEST_TABLE = 400
+YOUNG = 2 * 86_400.0
+"""A workflow that is not older is shown by minutes at first, which are there sooner than hours."""
 SPLITS = ("segment", "risk_tier", "model", "prompt_version")
 MOST_PARTS = 12
 Choices = dict[str, list[str]]
@@ -143,7 +145,9 @@ class WorkflowPage:
         if workflow is None:
             raise oncall.NotFoundError("there is no workflow of that name")
         part = Slice(*(given.text(request, split) for split in SPLITS))
-        held = material(self._store, name, asked_for(request, self._clock()), self._minutes_from(), part)
+        young = self._clock() - workflow.first_ts < YOUNG
+        window = asked_for(request, self._clock(), "24h" if young else "7d")
+        held = material(self._store, name, window, self._minutes_from(), part)
         window = held.window
         markers = self._store.markers(name, window.since, window.until)[-MOST_MARKS:]
         return Scene(workflow, window, part, held, tuple(map(mark, markers)), choices(self._store, name))
