@@ -8,7 +8,7 @@ from driftbell.alerts.weekly.numbers import WorkflowWeek
 from driftbell.alerts.weekly.words import label, shown, value, verdict
 
 PORTFOLIO_ROWS = 15
-COLUMNS = ("", "cost", "per outcome", "usual", "what changed most")
+COLUMNS = ("", "cost", "cost each", "usual", "what changed most")
 RULE_WORDS = {
     "open_incident": "incident still open",
     "costly_incident": "incident, over now",
