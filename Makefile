@@ -49,7 +49,7 @@ docs: .venv/editable
 
 # The documentation as a site in .cache/site, which needs no network to be read.
 site: .venv/site
-	$(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
 .venv/site: .venv/editable requirements-docs.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.lock

@@ -35,6 +35,7 @@ from driftbell.service.rounds import Rounds
 from driftbell.service.server import HttpServer
 from driftbell.service.token import OPEN_PATHS, BearerToken
 from driftbell.service.unsubscribe import Unsubscribe
+from driftbell.service.workflow_metrics import WorkflowMetrics
 
 log = logging.getLogger("driftbell.service")
 
@@ -57,6 +58,7 @@ class Service:
         self._store = open_store(config, clock)
         self._registry = CollectorRegistry()
         self._registry.register(StoreMetrics(self._store, config.detectors.false_pages_per_month))
+        self._registry.register(WorkflowMetrics(self._store, clock))
         self._rounds = Rounds(self._store, config, clock, self._registry)
         self._glances = Glances(self._store, config.weekly, config.detectors.learn_days, clock)
         self._jobs = self._plan()
@@ -148,7 +150,6 @@ class Service:
         self._scheduler.shutdown(wait=False)
         if self._grpc is not None:
             self._grpc.stop(grace=1.0)
-        self._receiver.close()
         try:
             self._store.close()
         except StoreUnavailableError as error:

@@ -1,6 +1,7 @@
 """docs/api.md, made from the OpenAPI description: `python tests/kit/api_docs.py` writes it anew."""
 
 from pathlib import Path
+from textwrap import fill
 
 from driftbell.service.api import Api
 from driftbell.service.openapi import describe
@@ -13,7 +14,7 @@ running service. `make docs` writes this page from it.
 
 {description}
 
-```sh run=service
+```sh
 curl --json '{{"kind": "prompt", "value": "v14", "workflow": "triage"}}' localhost:4318/api/v1/markers
 curl --json '{{"for": "4h", "workflow": "triage", "by": "ana"}}' localhost:4318/api/v1/silences
 curl 'localhost:4318/api/v1/usage?group_by=workflow,model&since=2026-11-01T00:00:00Z'
@@ -28,7 +29,7 @@ before it.
 def page() -> str:
     """The whole page."""
     description = describe(Api(None, None, None).operations())  # type: ignore[arg-type]
-    parts = [INTRODUCTION.format(description=description["info"]["description"])]
+    parts = [INTRODUCTION.format(description=fill(description["info"]["description"], 120))]
     for path, methods in description["paths"].items():
         for method, operation in methods.items():
             parts.append(_section(path, method.upper(), operation, description["components"]["schemas"]))
@@ -68,9 +69,8 @@ def _table(title: str, rows: list[tuple[str, bool, dict, str]]) -> list[str]:
     for name, needed, schema, text in rows:
         default = schema.get("default")
         more = ["needed" if needed else "", _kind(schema), f"default `{default}`" if default not in (None, "") else ""]
-        lines.append(
-            f"| `{name}` | {_one_line('; '.join(filter(None, more)))}{'. ' + _one_line(text) if text else ''} |"
-        )
+        said = [_one_line("; ".join(filter(None, more))), _one_line(text)]
+        lines.append(f"| `{name}` | {'. '.join(filter(None, said))} |")
     return [*lines, ""]
 
 
