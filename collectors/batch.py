@@ -1,7 +1,7 @@
 """Batch: what one request brings to the store, and how storing it can fail."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from driftbell.collectors.call import Call, Judgement, ManualTask, Marker
 from driftbell.collectors.measurement import Measurement
@@ -42,7 +42,7 @@ class Batch:
     """Spans to store and interpret, and finished records to store as they are.
 
     ``filled`` are spans that were read by a template, ``spans`` any others.
-    ``rejected`` counts what was refused before, of the named ``service`` if that is known. ``size`` is what the batch
+    ``refused`` counts what was refused before, by service. ``size`` is what the batch
     holds in memory, in bytes, as far as known; it counts towards the limit of what waits.
     """
 
@@ -53,8 +53,7 @@ class Batch:
     manual_tasks: Sequence[ManualTask] = ()
     markers: Sequence[Marker] = ()
     measurements: Sequence[Measurement] = ()
-    rejected: int = 0
-    service: str | None = None
+    refused: Mapping[str, int] = field(default_factory=dict)
     body: Body | None = None
     size: int = 0
 

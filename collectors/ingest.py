@@ -32,8 +32,6 @@ TEMPLATE_NOTED_S = 86400.0
 INSERT_TEMPLATE = "INSERT INTO templates VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET used = max(used, excluded.used)"
 TS, COST = rows.CALL_COLUMNS.index("ts"), rows.CALL_COLUMNS.index("cost_usd")
 _Said = TypeVar("_Said")
-CALL_KINDS = ("llm", "embedding")
-"""Kinds of spans that tell of a call."""
 _NEVER, _FOREVER = float("-inf"), float("inf")
 
 
@@ -55,16 +53,16 @@ class Prepared:
 def prepare(batch: Batch, now: float) -> Prepared:
     """Read the spans of a batch that was received at ``now``."""
     counters: Counters = Counter()
-    if batch.rejected:
-        counters[batch.service or UNKNOWN, "rejected"] = batch.rejected
+    for service, number in batch.refused.items():
+        counters[service, "rejected"] += number
     services: dict[int, str] = {}
     readings = []
     for span in batch.spans:
-        service = services.get(id(span.resource))
-        if service is None:
-            service = services[id(span.resource)] = service_of(span.resource)
-        count_span(counters, span, service, now)
-        reading = reading_of(span, service)
+        sender = services.get(id(span.resource))
+        if sender is None:
+            sender = services[id(span.resource)] = service_of(span.resource)
+        count_span(counters, span, sender, now)
+        reading = reading_of(span, sender)
         if reading is not None:
             readings.append(reading)
     count_filled(counters, batch.filled, now)
@@ -87,7 +85,7 @@ class Rows:
     dirty: set[tuple[int, int]] = field(default_factory=set)
     firsts: list[First] = field(default_factory=list)
     noted: dict[tuple[int, int], float] = field(default_factory=dict)
-    too_old: int = 0
+    too_old: Counter[str] = field(default_factory=Counter)
 
 
 class Ingest:
@@ -123,11 +121,11 @@ class Ingest:
             self._add_alone(new, told, counters, now)
             for group in connection.groups:
                 said = combine(group.readings, self.prices)
-                self._add(new, said, min(group.traces))
+                self._add(new, said, min(group.traces), group.readings)
                 count_calls(counters, group, said.calls)
             for reading in connection.duplicates:
                 counters[reading.service or UNKNOWN, "duplicated"] += 1
-            counters[UNKNOWN, "too_old"] += new.too_old
+            counters.update({(service, "too_old"): number for service, number in new.too_old.items()})
             self.db.execute("BEGIN IMMEDIATE")
             new.dirty |= self._measure(prepared)
             self._write(batches, connection, told, new, now)
@@ -171,7 +169,7 @@ class Ingest:
             if recipe is False:
                 group = Connected({trace}, [reading_again(span, span[0].service) for span in spans], news=len(spans))
                 said = combine(group.readings, self.prices)
-                self._add(new, said, trace)
+                self._add(new, said, trace, group.readings)
                 count_calls(counters, group, said.calls)
             else:
                 self._cook(new, recipe, trace, core, counters)
@@ -198,13 +196,13 @@ class Ingest:
         priced = recipe.price(row, self.prices)
         if priced is None:
             call = price(recipe.whole(row, spans), self.prices)
-            self._add(new, Interpreted((call,)), trace)
+            self._add(new, Interpreted((call,)), trace, service=spans[recipe.leaf][0].service)
             count_call(counters, spans[recipe.leaf][0].service, call, call.cost_usd is not None)
             return
         variant = recipe.variant(priced, spans)
         number, ts = self._workflows.number(variant.call.workflow), row[TS]
         if self._workflows.floors and ts < self._workflows.floors.get(number, _NEVER):
-            new.too_old += 1
+            new.too_old[spans[recipe.leaf][0].service] += 1
             return
         if not variant.times:
             new.variants.append(variant)
@@ -248,12 +246,19 @@ class Ingest:
         self._workflows.saw(number, ts)
         return number
 
-    def _add(self, new: Rows, said: Batch | Interpreted, home: int | None) -> None:
-        """Turn records into rows. ``home`` is one of the connected traces that they were read from."""
+    def _add(
+        self,
+        new: Rows,
+        said: Batch | Interpreted,
+        home: int | None,
+        readings: Sequence[Reading] = (),
+        service: str = UNKNOWN,
+    ) -> None:
+        """Turn records into rows. ``home`` is one of the connected traces, ``readings`` the spans that they are of."""
         for call in said.calls:
             number = self._workflows.number(call.workflow)
             if call.ts < self._workflows.floors.get(number, _NEVER):
-                new.too_old += 1
+                new.too_old[_sender(readings, call) or service] += 1
                 continue
             self._workflows.saw_call(number, call, call.ts)
             dimensions = self._dimensions(new, rows.call_names(call))
@@ -340,6 +345,10 @@ class Ingest:
         if partial:
             again = [(row[0], row[rows.SPAN_ID]) for row in new.calls if row[0] in partial]
             self.db.executemany("DELETE FROM calls WHERE home = ? AND span_id = ?", again)
+
+
+def _sender(readings: Sequence[Reading], call: Call) -> str:
+    return next((r.service for r in readings if r.key == (call.trace_id, call.span_id)), "")
 
 
 def _extend(spans: dict[str, metered.Span], service: str, start: float) -> None:

@@ -5,7 +5,7 @@ import logging
 import threading
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -123,21 +123,21 @@ class Intake:
         if signal == "metrics":
             return self._accept_metrics(plain, encoding)
         with self._one_large if len(plain) > LARGE else nullcontext():
-            filled, spans, rejected, message = self._decode(signal, plain, encoding)
+            filled, spans, refused, message = self._decode(signal, plain, encoding)
         kept = None
         if self.limits.keep_bodies:
             kept = Body(signal, encoding, body if gzipped else gzip.compress(body, 1))
-        if not spans and not filled and not rejected and kept is None:
+        if not spans and not filled and not refused and kept is None:
             return Accepted(None)
-        batch = Batch(spans, filled, rejected=rejected, body=kept, size=len(plain))
-        return Accepted(self.store.submit(batch), rejected, message)
+        batch = Batch(spans, filled, refused=refused, body=kept, size=len(plain))
+        return Accepted(self.store.submit(batch), sum(refused.values()), message)
 
     def _decode(
         self, signal: Signal, body: bytes, encoding: Encoding
-    ) -> tuple[Sequence[Filled], Sequence[Span], int, str]:
+    ) -> tuple[Sequence[Filled], Sequence[Span], Mapping[str, int], str]:
         if signal == "traces" and encoding == "protobuf":
             found = read_traces(body, self._templates)
-            return found.filled, found.spans, found.rejected, found.error_message
+            return found.filled, found.spans, found.refused, found.error_message
         return (), *_decode(signal, body, encoding)
 
     def _accept_metrics(self, body: bytes, encoding: Encoding) -> Accepted:
@@ -198,10 +198,10 @@ def inflate(data: bytes, limit: int) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def _decode(signal: Signal, body: bytes, encoding: Encoding) -> tuple[list[Span], int, str]:
+def _decode(signal: Signal, body: bytes, encoding: Encoding) -> tuple[list[Span], Mapping[str, int], str]:
     if signal == "traces":
         traces = decode_traces(body, encoding)
-        return traces.spans, traces.rejected, traces.error_message
+        return traces.spans, traces.refused, traces.error_message
     logs = decode_logs(body, encoding)
     events = [span for span in map(event_span, logs.records) if span is not None]
-    return events, logs.rejected, logs.error_message
+    return events, logs.refused, logs.error_message

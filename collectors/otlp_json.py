@@ -21,10 +21,12 @@ from driftbell.collectors.otlp import (
     MAX_LINKS,
     LogRecord,
     MalformedError,
+    Refusal,
     RejectedError,
     TooManyError,
     checked_id,
     interval,
+    is_sampled,
     optional_id,
     seconds,
 )
@@ -40,7 +42,7 @@ _HALF = re.compile(
 )
 
 
-def spans(body: bytes) -> Iterator[Span | str]:
+def spans(body: bytes) -> Iterator[Span | Refusal]:
     """Each span, or the reason why it is rejected; raises `MalformedError`."""
     for of_resource in _objects(_parse(body), "resourceSpans"):
         resource = _attributes(_object(of_resource, "resource"))
@@ -51,10 +53,10 @@ def spans(body: bytes) -> Iterator[Span | str]:
                 try:
                     yield _span(item, name, version, resource)
                 except RejectedError as why:
-                    yield str(why)
+                    yield Refusal(why, resource)
 
 
-def logs(body: bytes) -> Iterator[LogRecord | str]:
+def logs(body: bytes) -> Iterator[LogRecord | Refusal]:
     """Each log record, or the reason why it is rejected; raises `MalformedError`."""
     for of_resource in _objects(_parse(body), "resourceLogs"):
         resource = _attributes(_object(of_resource, "resource"))
@@ -65,7 +67,7 @@ def logs(body: bytes) -> Iterator[LogRecord | str]:
                 try:
                     yield _log(item, name, version, resource)
                 except RejectedError as why:
-                    yield str(why)
+                    yield Refusal(why, resource)
 
 
 def metrics(body: bytes) -> ExportMetricsServiceRequest:
@@ -168,6 +170,7 @@ def _span(item: object, scope: str, version: str, resource: dict[str, AttributeV
         scope,
         version,
         resource,
+        is_sampled(_text(item, "traceState")),
     )
 
 

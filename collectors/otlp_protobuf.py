@@ -19,10 +19,12 @@ from driftbell.collectors.otlp import (
     MAX_LINKS,
     LogRecord,
     MalformedError,
+    Refusal,
     RejectedError,
     TooManyError,
     checked_id,
     interval,
+    is_sampled,
     optional_id,
     seconds,
 )
@@ -31,7 +33,7 @@ from driftbell.collectors.span import AttributeValue, Span, SpanEvent
 _SCALARS = {"string_value", "int_value", "double_value", "bool_value", "bytes_value"}
 
 
-def spans(body: bytes) -> Iterator[Span | str]:
+def spans(body: bytes) -> Iterator[Span | Refusal]:
     """Each span, or the reason why it is rejected; raises `MalformedError`."""
     request = ExportTraceServiceRequest()
     _parse(request, body)
@@ -43,10 +45,10 @@ def spans(body: bytes) -> Iterator[Span | str]:
                 try:
                     yield span_of(message, scope, version, resource)
                 except RejectedError as why:
-                    yield str(why)
+                    yield Refusal(why, resource)
 
 
-def logs(body: bytes) -> Iterator[LogRecord | str]:
+def logs(body: bytes) -> Iterator[LogRecord | Refusal]:
     """Each log record, or the reason why it is rejected; raises `MalformedError`."""
     request = ExportLogsServiceRequest()
     _parse(request, body)
@@ -103,6 +105,7 @@ def span_of(message: SpanMessage, scope: str, version: str, resource: dict[str, 
         scope,
         version,
         resource,
+        is_sampled(message.trace_state),
     )
 
 

@@ -8,7 +8,6 @@ some dozen; ``parts`` and ``links`` find the chunks of a trace and the traces th
 from sqlite_utils import Database, Migrations
 
 from driftbell.collectors import metered
-
 from driftbell.collectors.chunk import unpack
 from driftbell.collectors.connect import link_numbers
 from driftbell.collectors.rows import trace_key

@@ -20,7 +20,8 @@ class Span:
     """A span with lower-case hex ids; ``parent_id`` is ``""`` for a root.
 
     Times are epoch seconds. ``status`` is the OTLP status code: 0 unset, 1 ok, 2 error. ``resource`` holds the
-    attributes of the emitting service. ``(trace_id, span_id)`` is the identity of the span.
+    attributes of the emitting service. ``(trace_id, span_id)`` is the identity of the span. ``sampled`` tells that it
+    stands for others that were not sent.
     """
 
     trace_id: str
@@ -38,6 +39,7 @@ class Span:
     scope: str = ""
     scope_version: str = ""
     resource: Mapping[str, AttributeValue] = field(default_factory=dict)
+    sampled: bool = False
 
 
 UNKNOWN = "(unknown)"

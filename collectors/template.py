@@ -22,7 +22,7 @@ from driftbell.collectors import otlp_protobuf
 from driftbell.collectors.dialects.kinds import EVENT_NAMES, connects
 from driftbell.collectors.dialects.read import read
 from driftbell.collectors.dialects.timing import SLACK_S
-from driftbell.collectors.otlp import MalformedError, RejectedError
+from driftbell.collectors.otlp import MalformedError, Refusal, RejectedError, is_sampled
 from driftbell.collectors.part import Part
 from driftbell.collectors.reading import event_matters
 from driftbell.collectors.reports import is_report
@@ -140,7 +140,7 @@ class Templates:
         """The shapes seen so far, by resource, scope and number of attributes."""
         return list(self._shapes.values())
 
-    def read(self, body: bytes) -> Iterator[Filled | Span | str]:
+    def read(self, body: bytes) -> Iterator[Filled | Span | Refusal]:
         """What each span of an ExportTraceServiceRequest says, or the reason why it is rejected.
 
         A span that fits no template comes as it is. Raises `MalformedError`.
@@ -151,6 +151,8 @@ class Templates:
                 yield self._fitting(resource, scope, message) or self._unfitting(resource, scope, message)
 
     def _fitting(self, resource: bytes, scope: bytes, message: Any) -> Filled | None:
+        if message.trace_state and is_sampled(message.trace_state):
+            return None
         raws = list(message.attributes)
         trace, span, parent = message.trace_id, message.span_id, message.parent_span_id
         start, end = message.start_time_unix_nano, message.end_time_unix_nano
@@ -169,7 +171,7 @@ class Templates:
             return None if values is None else (template, trace, span, parent, start, end, values)
         return None
 
-    def _unfitting(self, resource: bytes, scope: bytes, message: Any) -> Span | str:
+    def _unfitting(self, resource: bytes, scope: bytes, message: Any) -> Span | Refusal:
         """The span in full; a template for the next one of its kind is made if that can be."""
         try:
             whole = SpanMessage.FromString(message.SerializeToString())
@@ -178,7 +180,7 @@ class Templates:
         try:
             span = otlp_protobuf.span_of(whole, *_scope(scope), _resource(resource))
         except RejectedError as why:
-            return str(why)
+            return Refusal(why, _resource(resource))
         with self._learning:
             self._learn(resource, scope, message, span)
         return span

@@ -13,18 +13,22 @@ from driftbell.collectors.call import Call
 from driftbell.collectors.connect import Connected
 from driftbell.collectors.rollup import minute_of
 from driftbell.collectors.span import UNKNOWN, Span
-from driftbell.collectors.template import NANO, Filled
+from driftbell.collectors.template import NANO, Filled, Template
 from driftbell.monitor.attributes import DROPPED_SPANS
 
 COUNTERS = (
-    *("received", "rejected", "duplicated", "late", "too_old", "ahead", "sdk_dropped"),
+    *("received", "rejected", "duplicated", "late", "too_old", "ahead", "sampled"),
+    *("sdk_dropped", "lag_ms", "ahead_ms"),
     *("calls", "unpriced", "usage_missing", "usage_estimated"),
 )
 """Spans received, rejected as invalid, seen before, ended more than `LATE_S` before they came, too old to be taken,
-ended more than `AHEAD_S` after they came (a clock is wrong), lost inside the application; calls, and those of them
-without a price, without usage, with usage that the sender estimated. A call is counted when it is first told of."""
+ended more than `AHEAD_S` after they came (a clock is wrong), standing for others that the sender left out, lost inside
+the application; milliseconds by which all together came after their end, or before it (at most `FURTHEST_S` each);
+calls, and those of them without a price, without usage, with usage that the sender estimated. A call is counted when it
+is first told of."""
 LATE_S = 600.0
 AHEAD_S = 5.0
+FURTHEST_S = 3600.0
 SERVICES = 500
 """Services with counters of their own in one minute; the rest is counted together."""
 OTHER = "(other)"
@@ -45,10 +49,8 @@ class TrustPoint:
 def count_span(counters: Counters, span: Span, service: str, now: float) -> None:
     """Count what can be told from a span as it comes, received at ``now``."""
     counters[service, "received"] += 1
-    if span.end < now - LATE_S:
-        counters[service, "late"] += 1
-    elif span.end > now + AHEAD_S:
-        counters[service, "ahead"] += 1
+    counters[service, "sampled"] += span.sampled
+    _count_end(counters, service, span.end, now)
     lost = span.attributes.get(DROPPED_SPANS)
     if isinstance(lost, int) and 0 < lost < 2**31:
         counters[service, "sdk_dropped"] += lost
@@ -58,14 +60,24 @@ def count_filled(counters: Counters, spans: Sequence[Filled], now: float) -> Non
     """`count_span` for spans that fit templates, received at ``now``."""
     for template, number in Counter([span[0] for span in spans]).items():
         counters[template.service, "received"] += number
-    late, ahead = (now - LATE_S) / NANO, (now + AHEAD_S) / NANO
+    late, wall = int((now - LATE_S) / NANO), int(now / NANO)
+    lag: Counter[Template] = Counter()
     for span in spans:
-        if not late <= span[5] <= ahead:
-            end = span[5] * NANO
-            if end < now - LATE_S:
-                counters[span[0].service, "late"] += 1
-            elif end > now + AHEAD_S:
-                counters[span[0].service, "ahead"] += 1
+        if late <= span[5] <= wall:
+            lag[span[0]] += wall - span[5]
+        else:
+            _count_end(counters, span[0].service, span[5] * NANO, now)
+    for template, nanos in lag.items():
+        counters[template.service, "lag_ms"] += nanos // 1_000_000
+
+
+def _count_end(counters: Counters, service: str, end: float, now: float) -> None:
+    if end > now:
+        counters[service, "ahead_ms"] += round(1e3 * min(end - now, FURTHEST_S))
+        counters[service, "ahead"] += end > now + AHEAD_S
+    else:
+        counters[service, "lag_ms"] += round(1e3 * min(now - end, FURTHEST_S))
+        counters[service, "late"] += end < now - LATE_S
 
 
 def count_call(counters: Counters, service: str, call: Call, priced: bool, times: int = 1) -> None:
