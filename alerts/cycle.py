@@ -20,7 +20,7 @@ from driftbell.detectors.finding import Bound, Finding
 OURSELVES = "driftbell"
 """The workflow of incidents about the alerting itself."""
 STORM_WINDOW = 3600.0
-MAX_LOOKS = 50
+MAX_LOOKS = 20
 """Incidents of one cycle that the calls are asked about."""
 
 

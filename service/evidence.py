@@ -1,7 +1,7 @@
 """What the stored calls tell of an incident when a message is written: example traces, who is touched, money, its peak.
 
-Everything is bounded, because it is asked within the transaction that writes the message: at most `RECENT` of traffic
-per opening, hours instead of minutes for what lasted, and some hundred calls of which the examples are taken.
+Everything is bounded, because it is asked within the transaction that writes the message: hours instead of
+minutes for what lasts, a bounded time back, and some hundred calls of which the examples are taken.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -17,8 +17,10 @@ from driftbell.detectors.metrics import Metric, metric
 
 HOUR = 3600.0
 DAY = 24 * HOUR
-RECENT = 6 * HOUR
-"""How far back an opening looks; beyond it a course is read from hours."""
+RECENT = 2 * HOUR
+"""What is longer is read from hours instead of minutes."""
+DAYS_BACK = 5 * DAY
+"""How far back an opening looks."""
 USUAL = 7 * DAY
 LONGEST = 30 * DAY
 AFTER = 2 * HOUR
@@ -77,8 +79,8 @@ class Evidence:
         if incident.family == "silent":
             return Impact()
         head = incident.headline
-        since = max(incident.started_at, now - RECENT)
-        points = self._store.points(incident.workflow, since // 60 * 60, now)
+        since = max(incident.started_at, now - DAYS_BACK)
+        points = self._points(incident, since, now)
         mine = _where(points, head)
         money = self._money(incident, head, mine, (now - since) / HOUR)
         calls = sum(point.calls for point in mine)
@@ -119,10 +121,9 @@ class Evidence:
         measured = _measured(head)
         if measured is None or end <= since:
             return Course()
-        long = end - since > RECENT
-        points = self._points(incident, head, since, end, long=long)
-        after = self._points(incident, head, end, min(end + AFTER, now), long=False)
-        worst = _worst(measured, points, head.direction, HOUR if long else 900.0, end)
+        points = _where(self._points(incident, since, end), head)
+        after = _where(self._points(incident, end, min(end + AFTER, now)), head)
+        worst = _worst(measured, points, head.direction, HOUR if end - since > RECENT else 900.0, end)
         last, n = _level(measured, after, max(min(end + AFTER, now) - end, 1.0))
         return Course(
             calls=sum(point.calls for point in points),
@@ -132,10 +133,11 @@ class Evidence:
             extra_usd=_extra(points, head, (end - since) / HOUR),
         )
 
-    def _points(self, incident: Incident, head: Finding, since: float, until: float, *, long: bool) -> list[Point]:
-        width, resolution = (HOUR, "hour") if long else (60.0, "minute")
-        points = self._store.points(incident.workflow, since // width * width, until, resolution)  # type: ignore[arg-type]
-        return _where(points, head)
+    def _points(self, incident: Incident, since: float, until: float) -> list[Point]:
+        """The workflow's minutes, or its hours where they are many."""
+        if until - since <= RECENT:
+            return self._store.points(incident.workflow, since // 60 * 60, until)
+        return self._store.points(incident.workflow, since // HOUR * HOUR, until, "hour")
 
 
 def _where(points: Iterable[Point], head: Finding) -> list[Point]:
