@@ -4,6 +4,7 @@ from typing import Literal, Protocol
 
 from driftbell.collectors.call import Marker
 from driftbell.collectors.point import Point
+from driftbell.collectors.trust import TrustPoint
 
 
 class History(Protocol):
@@ -17,4 +18,8 @@ class History(Protocol):
 
     def markers(self, workflow: str | None = None, since: float = ..., until: float = ...) -> list[Marker]:
         """Markers of a workflow (and those of all workflows) in ``[since, until)``."""
+        ...
+
+    def trust(self, since: float, until: float) -> list[TrustPoint]:
+        """What was counted of the telemetry in the minutes of ``[since, until)``, by service."""
         ...

@@ -9,6 +9,7 @@ from driftbell.collectors.call import Call, Marker
 from driftbell.collectors.point import Point, PointKey
 from driftbell.collectors.records import Record
 from driftbell.collectors.rollup import Rollup
+from driftbell.collectors.trust import TrustPoint
 from driftbell.detectors.finding import Finding
 from driftbell.detectors.report import LONGEST, REFERENCE
 from driftbell.detectors.settings import DetectorSettings
@@ -78,6 +79,10 @@ class Memory:
 
     def markers(self, workflow: str | None = None, since: float = 0.0, until: float = 0.0) -> list[Marker]:  # noqa: ARG002
         """None: call records carry no markers."""
+        return []
+
+    def trust(self, since: float, until: float) -> list[TrustPoint]:  # noqa: ARG002
+        """None: call records were received once and are all there."""
         return []
 
 

@@ -14,6 +14,7 @@ from driftbell.detectors.limit import LimitWatch
 from driftbell.detectors.report import Reporter
 from driftbell.detectors.settings import DetectorSettings
 from driftbell.detectors.spend import BudgetWatch
+from driftbell.detectors.trust import Gate
 from driftbell.detectors.verdict import Verdict, accept
 from driftbell.detectors.workflow import BIN, WorkflowDetector
 
@@ -54,6 +55,7 @@ class Station:
         self.engine = engine or WorkflowDetector(workflow, settings)
         self.drift = DriftWatch(self.engine)
         self.rules: list[Rule] = [*_rules(workflow, settings), *([self.drift] if settings.drift else [])]
+        self.gate = Gate(workflow, settings.settle_hours * 3600)
         self.applied: dict[str, float] = {}
 
     @property
@@ -70,7 +72,7 @@ class Station:
             findings += rule.step(start, points, ts, history)
         if step.volume is not None and step.volume.kind == "silence":
             findings += [finding for rule in self.rules for finding in rule.open(ts, "no_data")]
-        return findings
+        return self.gate.admit(findings, start + BIN, ts, history)
 
     def judge(self, verdicts: Iterable[Verdict], start: int, history: History) -> None:
         """Apply what people said before the bin that begins at ``start``, each verdict once."""
@@ -85,7 +87,7 @@ class Station:
     def dump(self) -> tuple[str, str]:
         """The state of the engine and that of the rest, as JSON text."""
         rules = {f"{type(rule).__name__} {rule.name}": rule.dump() for rule in self.rules}
-        beside = {"rules": rules, "applied": self.applied}
+        beside = {"rules": rules, "applied": self.applied, "gate": self.gate.dump()}
         return state.dump(self.engine), json.dumps(beside, separators=(",", ":"))
 
     @classmethod
@@ -94,6 +96,8 @@ class Station:
         station = cls(workflow, settings, state.load(workflow, engine, settings))
         stored = json.loads(beside)
         station.applied = stored.get("applied", {})
+        if "gate" in stored:
+            station.gate.load(stored["gate"])
         rules = stored.get("rules", {})
         for rule in station.rules:
             key = f"{type(rule).__name__} {rule.name}"
