@@ -167,9 +167,9 @@ class DriftWatch:
         """Compare the last week; once a week also freeze references for what has none."""
         state = self.state
         assert state.since is not None
-        if (day - state.since) % WEEK == 0:
-            self._freeze(day, history)
         week = _sums(history.points(self.workflow, (day - WEEK) * DAY, day * DAY, "day"))
+        if (day - state.since) % WEEK == 0:
+            self._freeze(day, week, history)
         shifts: dict[str, dict[GroupKey, Shift]] = {}
         for (key, name), reference in state.references.items():
             row = _row(week.get(key), _named(name))
@@ -269,13 +269,20 @@ class DriftWatch:
             begin = first
         return begin
 
-    def _freeze(self, day: int, history: History) -> None:
+    def _let_go(self, alive: set[GroupKey]) -> None:
+        """Forget the references of groups that had no call for five weeks."""
+        told = {drift.group for drift in self.state.drifting.values()}
+        references = self.state.references
+        self.state.references = {place: references[place] for place in references if place[0] in alive | told}
+
+    def _freeze(self, day: int, week: dict[GroupKey, Point], history: History) -> None:
         """Make a reference, of the four weeks before the last, of every series that has none and enough values."""
         first = day - (WEEKS + 1) * WEEK
         days = [
             _sums(history.points(self.workflow, at * DAY, (at + 1) * DAY, "day")) for at in range(first, day - WEEK)
         ]
         groups = dict.fromkeys(key for one in days for key in one)
+        self._let_go({*groups, *week})
         for key in groups:
             for series in _present(one[key] for one in days if key in one):
                 place = (key, series.name)

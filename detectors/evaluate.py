@@ -119,3 +119,8 @@ def _first_call(history: History, workflow: str, start: int, due: int) -> int:
     """The bin of the first point of ``[start, due)``; ``due`` when there is none yet."""
     first = next(iter(history.points(workflow, start, due, "minute")), None)
     return due if first is None else first.key.minute // BIN * BIN
+
+
+def forget(tx: Database, before: float) -> int:
+    """Delete the findings of before that time (epoch s); how many. The state of the detectors stays."""
+    return int(tx.execute("DELETE FROM findings WHERE ts < ?", [before]).rowcount)

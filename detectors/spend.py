@@ -120,9 +120,11 @@ class BudgetWatch:
         """Take in the bin that starts at ``start``; findings are dated ``ts``."""
         findings: list[Finding] = []
         today = self.budget.day(start)
-        for key, state in self.states.items():
+        for key, state in list(self.states.items()):
             if state.day != today.toordinal():
                 findings += self._turn(key, state, today, ts)
+                if not any(usd for _, usd in state.days) and not state.before and len(state.days) == KEPT_DAYS:
+                    del self.states[key]  # a segment that is no more
         for key, part in self.budget.groups(points, self.states).items():
             state = self.states.setdefault(key, BudgetState(today.toordinal()))
             for point in part:

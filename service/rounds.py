@@ -14,6 +14,7 @@ from driftbell.alerts.proof import send_changes
 from driftbell.alerts.repost import repost
 from driftbell.collectors.store import Store
 from driftbell.detectors.evaluate import CycleResult, Detectors
+from driftbell.detectors.evaluate import forget as forget_findings
 from driftbell.service.config import Config
 from driftbell.service.evidence import Evidence
 from driftbell.service.verdicts import verdicts
@@ -103,3 +104,4 @@ class Rounds:
         self._store.retain(now, self._config.retention.policy())
         with self._store.write() as tx:
             history.forget(tx, now - self._config.retention.incidents)
+            forget_findings(tx, now - self._config.retention.incidents)

@@ -137,3 +137,15 @@ def test_what_is_no_address_is_refused(text):
 def test_channels_without_a_route_are_refused(tmp_path):
     told = complaint(tmp_path, FULL.replace("  routes: [{channels: [hook]}]\n", ""))
     assert "nobody would be told" in told
+
+
+def test_a_metric_that_does_not_exist_is_refused_with_the_nearest_name(tmp_path):
+    told = complaint(tmp_path, "detectors:\n  worth: {cost_per_cal: 1.3}\n")
+    assert "line 2: detectors.worth: unknown metric 'cost_per_cal', did you mean cost_per_call?" in told
+    told = complaint(tmp_path, "detectors:\n  limits:\n    - {metric: latency, above: 5000}\n")
+    assert "line 3: detectors.limits.0.metric: unknown metric 'latency', did you mean latency_ms?" in told
+    told = complaint(tmp_path, "detectors:\n  budgets:\n    - {usd: 3, per: dya}\n")
+    assert "detectors.budgets.0.per" in told
+    told = complaint(tmp_path, "detectors:\n  limits:\n    - {metric: status, abov: 5}\n")
+    assert "did you mean above?" in told
+    load_config(written(tmp_path, "detectors:\n  worth: {eval.groundedness: 0.9}\n"))
