@@ -109,8 +109,11 @@ def forget_rest(db: sqlite3.Connection, now: float, policy: RetentionPolicy) -> 
     _forget_names(db)
 
 
-def forget_user(db: sqlite3.Connection, user: str, now: float) -> int:
-    """Forget every call, task and span of the user with this hash; how many calls and tasks it was."""
+def forget_user(db: sqlite3.Connection, user: str, now: float, names: bool = True) -> int:
+    """Forget every call, task and span of the user with this hash; how many calls and tasks it was.
+
+    Without ``names``, what their calls alone were labelled with stays until the next `forget_rest`.
+    """
     calls = db.execute("SELECT home, workflow, ts FROM calls WHERE user_id = ?", (user,)).fetchall()
     tasks = db.execute("SELECT home, workflow, ts FROM manual_tasks WHERE user_id = ?", (user,)).fetchall()
     records = calls + tasks
@@ -120,7 +123,8 @@ def forget_user(db: sqlite3.Connection, user: str, now: float) -> int:
     for table in ("calls", "manual_tasks"):
         db.execute(f"DELETE FROM {table} WHERE user_id = ?", (user,))
     mark(db, changed, now)
-    _forget_names(db)
+    if names:
+        _forget_names(db)
     return len(records)
 
 

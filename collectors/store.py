@@ -232,13 +232,14 @@ class Store:
                 return forgotten
             forgotten += portion
 
-    def delete_user(self, user: str) -> int:
+    def delete_user(self, user: str, names: bool = True) -> int:
         """Forget everything of the user with this hash, here and in the points; how many calls and tasks it was.
 
-        Kept bodies that came together with the user's spans are deleted whole.
+        Kept bodies that came together with the user's spans are deleted whole. ``names`` must be false beside another
+        process that writes to the store: it remembers which names are there, and forgets those without calls itself.
         """
         with self.write() as db:
-            deleted = retention.forget_user(db.conn, user, self.clock())
+            deleted = retention.forget_user(db.conn, user, self.clock(), names)
             self._ingest.forget_names()
         self.refresh_all()
         after: int | None = 0
@@ -247,8 +248,22 @@ class Store:
                 after = retention.strip_points(db.conn, user, after)
         return deleted
 
-    def reprice(self, prices: PriceTable, since: float = -_END, until: float = _END) -> int:
-        """Use ``prices`` from now on, and for calls that ended in ``[since, until)``; how many calls changed."""
+    def count_calls(self, since: float = -_END, until: float = _END) -> int:
+        """How many calls ended in ``[since, until)``."""
+        query = "SELECT count(*) FROM workflows w JOIN calls c ON c.workflow = w.id WHERE c.ts >= ? AND c.ts < ?"
+        return int(self.read().execute(query, (since, until)).fetchone()[0])
+
+    def reprice(
+        self,
+        prices: PriceTable,
+        since: float = -_END,
+        until: float = _END,
+        seen: Callable[[int], object] = lambda _number: None,
+    ) -> int:
+        """Use ``prices`` from now on, and for calls that ended in ``[since, until)``; how many calls changed.
+
+        ``seen`` is told of each portion how many calls were looked at.
+        """
         with self._lock:
             self._ingest.prices = prices
         changed, after = 0, 0
@@ -256,6 +271,7 @@ class Store:
             with self.write() as db:
                 portion = reprice.reprice(db.conn, prices, since, until, after, self.clock())
             changed += portion.changed
+            seen(portion.seen)
             if portion.last is None:
                 return changed
             after = portion.last

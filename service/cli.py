@@ -34,6 +34,8 @@ class _Commands(click.Group):
         "resolve": "resolve",
         "silence": "silence",
         "summary": "summary",
+        "reprice": "reprice",
+        "forget-user": "forget_user",
     }
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
