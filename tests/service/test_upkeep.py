@@ -39,9 +39,9 @@ def test_history_is_priced_again_from_a_day_on(folder, tmp_path):
     ended = driftbell("reprice", "--since", since, "--data-dir", folder, "--config", config)
     assert (ended.returncode, ended.stdout) == (0, "2 calls have another cost now\n"), ended.stderr
     store = opened(folder)
-    assert [call.cost_usd for call in store.calls().calls] == [None, None, 0.1, 0.1]
+    assert [call.cost_usd for call in store.calls().calls] == [None, None, pytest.approx(0.1), pytest.approx(0.1)]
     costs = [point.quantities["cost"].total for point in store.points("triage", 0, NOW) if "cost" in point.quantities]
-    assert costs == [0.1, 0.1]
+    assert costs == pytest.approx([0.1, 0.1])
     store.close()
 
 
