@@ -26,7 +26,7 @@ from driftbell.collectors.query import CallPage, Usage
 from driftbell.collectors.retention import RetentionPolicy
 from driftbell.collectors.rollup import MINUTE
 from driftbell.collectors.search import Found, Slice, Wanted, search, slices
-from driftbell.collectors.totals import Totals, load_totals
+from driftbell.collectors.totals import Totals, count_points, load_totals
 from driftbell.collectors.trust import TrustPoint
 from driftbell.collectors.workflows import Workflow, Workflows, load_workflows
 from driftbell.collectors.writer import Writer, is_unavailable, unavailable
@@ -145,6 +145,11 @@ class Store:
         """The points of a workflow that start in ``[since, until)``, by start."""
         number = self._number(workflow)
         return [] if number is None else refresh.load(self.read(), _RESOLUTIONS[resolution], number, since, until)
+
+    def held(self, workflow: str, since: float, until: float, resolution: Resolution = "minute") -> int:
+        """How many points `points` would return."""
+        number = self._number(workflow)
+        return 0 if number is None else count_points(self.read(), _RESOLUTIONS[resolution], number, since, until)
 
     def totals(self, since: float, until: float, resolution: Resolution = "hour") -> Iterator[Totals]:
         """What the points of every workflow add up to, per interval that starts in ``[since, until)``."""

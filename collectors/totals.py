@@ -80,3 +80,9 @@ def load_totals(db: sqlite3.Connection, resolution: int, since: float, until: fl
             held.take(release(body))
         if held is not None:
             yield held
+
+
+def count_points(db: sqlite3.Connection, resolution: int, workflow: int, since: float, until: float) -> int:
+    """How many points are stored of intervals that start in ``[since, until)``."""
+    query = "SELECT count(*) FROM points WHERE resolution = ? AND workflow = ? AND start >= ? AND start < ?"
+    return int(db.execute(query, (resolution, workflow, since, until)).fetchone()[0])

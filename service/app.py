@@ -92,6 +92,11 @@ class Service:
         """The store of the running service."""
         return self._store
 
+    @property
+    def glances(self) -> Glances:
+        """The overview's snapshot."""
+        return self._glances
+
     def catch_up(self) -> None:
         """Evaluate and deliver all that is due now, without waiting for the next tick."""
         self._rounds.evaluate()

@@ -7,7 +7,7 @@ from statistics import median
 from driftbell.alerts import history
 from driftbell.alerts.record import Incident
 from driftbell.collectors.point import Point, PointKey
-from driftbell.collectors.store import Resolution, Store
+from driftbell.collectors.store import Store
 from driftbell.detectors.band import Reading, Spans, readings, value_of, volumes
 from driftbell.service.page.panels import Panel, shows
 from driftbell.service.page.window import DAY, HOUR, Window
@@ -15,6 +15,8 @@ from driftbell.service.page.window import DAY, HOUR, Window
 LEARNED_FROM = 16 * DAY
 """How long before the window the hours begin from which the band is learned: what the detectors remember well."""
 MOST_INCIDENTS = 200
+MOST_POINTS = 20_000
+"""Points that are read for one page: a workflow with very many slices is shown by day."""
 ENOUGH = 20
 """Observations that a bin must hold in the middle case."""
 TIMES = (1, 2, 4, 6, 12, 24)
@@ -87,20 +89,51 @@ class Material:
         return width, readings(self.hours, shown, panel.series, known)
 
 
-def material(store: Store, workflow: str, asked: Window, minutes_from: float, part: Slice = WHOLE) -> Material:
-    """Read what is needed. Minutes are kept from ``minutes_from`` (epoch s) on only; before, the bins are hours."""
-    window = asked if asked.width >= HOUR or asked.since >= minutes_from else asked.hourly()
-    fine: Resolution = "day" if window.width >= DAY else "hour" if window.width >= HOUR else "minute"
-    known = store.points(workflow, window.since, window.until, fine)
-    first = min((point.key.minute for point in known), default=window.until)
-    shown = binned((p for p in known if part.takes(p.key)), window.width, max(window.since, first), window.until)
-    hours: list[Point] = []
-    if window.width < DAY:
-        before = store.points(workflow, window.since - LEARNED_FROM, window.until, "hour")
-        begin = min((point.key.minute for point in before), default=window.since)
-        hours = binned((p for p in before if part.takes(p.key)), HOUR, begin, window.until)
-    about = history.between(store.read(), window.since - LEARNED_FROM, window.until, workflow, MOST_INCIDENTS)
-    return Material(window, tuple(shown), tuple(hours), tuple(about), store.clock())
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The points of a workflow as they are kept, for `of` to make charts of any part of it.
+
+    ``known`` lie in the window; ``hours`` begin some days earlier.
+    """
+
+    window: Window
+    known: tuple[Point, ...]
+    hours: tuple[Point, ...]
+    incidents: tuple[Incident, ...]
+    now: float
+
+    def of(self, part: Slice = WHOLE) -> Material:
+        """What the charts of one part are drawn from."""
+        window = self.window
+        mine = [point for point in self.known if part.takes(point.key)]
+        first = min((point.key.minute for point in self.known), default=window.until)
+        shown = binned(mine, window.width, max(window.since, first), window.until)
+        begin = min((point.key.minute for point in self.hours), default=window.until)
+        hours = binned((point for point in self.hours if part.takes(point.key)), HOUR, begin, window.until)
+        return Material(window, tuple(shown), tuple(hours), self.incidents, self.now)
+
+
+def load(store: Store, workflow: str, asked: Window, minutes_from: float) -> Loaded:
+    """Read the points of a window and of the days before it, at most about `MOST_POINTS` of each.
+
+    Minutes are kept from ``minutes_from`` (epoch s) on only; before, and where there are too many, the bins are wider.
+    """
+    window = asked
+    if window.width < HOUR:
+        too_many = store.held(workflow, window.since, window.until, "minute") > MOST_POINTS
+        window = window.hourly() if window.since < minutes_from or too_many else window
+    before = window.since - LEARNED_FROM
+    if window.width < DAY and store.held(workflow, before, window.until, "hour") > MOST_POINTS:
+        window = window.daily()
+    hours = store.points(workflow, before, window.until, "hour") if window.width < DAY else []
+    if window.width >= DAY:
+        fine = store.points(workflow, window.since, window.until, "day")
+    elif window.width >= HOUR:
+        fine = [point for point in hours if point.key.minute >= window.since]
+    else:
+        fine = store.points(workflow, window.since, window.until, "minute")
+    about = history.between(store.read(), before, window.until, workflow, MOST_INCIDENTS)
+    return Loaded(window, tuple(fine), tuple(hours), tuple(about), store.clock())
 
 
 def binned(points: Iterable[Point], width: int, since: int, until: int) -> list[Point]:

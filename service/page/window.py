@@ -44,6 +44,10 @@ class Window:
         """The same span in bins of an hour."""
         return Window(self.since // HOUR * HOUR, -(-self.until // HOUR) * HOUR, HOUR, self.name)
 
+    def daily(self) -> "Window":
+        """The same span in bins of a day."""
+        return Window(self.since // DAY * DAY, -(-self.until // DAY) * DAY, DAY, self.name)
+
 
 def around(since: float, until: float, name: str | None = None) -> Window:
     """The window that covers a span, with bins that suit its length."""

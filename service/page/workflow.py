@@ -1,7 +1,7 @@
 """A workflow: every series with what is usual, what changed on purpose, and its incidents; and one series in full."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,7 +17,7 @@ from driftbell.service.api_input import BadRequestError
 from driftbell.service.config import Config
 from driftbell.service.page import asked as given
 from driftbell.service.page.chart import Drawing, Mark, Shade, draw
-from driftbell.service.page.data import Material, Slice, material
+from driftbell.service.page.data import Loaded, Material, Slice, load
 from driftbell.service.page.incidents import row_of
 from driftbell.service.page.learning import learning_of
 from driftbell.service.page.panels import FAMILIES, Panel, panel_of, present, shows
@@ -52,6 +52,7 @@ class Scene:
     workflow: Workflow
     window: Window
     part: Slice
+    loaded: Loaded
     material: Material
     marks: tuple[Mark, ...]
     choices: Choices
@@ -130,14 +131,9 @@ class WorkflowPage:
     def _parts(self, scene: Scene, panel: Panel, split: str) -> list[tuple[str, Shown]]:
         found = []
         for value in scene.choices[split][:MOST_PARTS] if len(scene.choices[split]) > 1 else ():
-            asked = {**scene.part.asked, split: value}
-            part = Slice(**asked)  # type: ignore[arg-type]
-            of_part = material(self._store, scene.workflow.name, scene.window, self._minutes_from(), part)
-            found.append((value, _shown(scene, panel, of_part, **{split: value})))
+            part = replace(scene.part, **{split: value})
+            found.append((value, _shown(scene, panel, scene.loaded.of(part), **{split: value})))
         return found
-
-    def _minutes_from(self) -> float:
-        return self._clock() - self._config.retention.minutes
 
     def _scene(self, request: Request) -> Scene:
         name = request.query_params.get("name") or ""
@@ -147,10 +143,12 @@ class WorkflowPage:
         part = Slice(*(given.text(request, split) for split in SPLITS))
         young = self._clock() - workflow.first_ts < YOUNG
         window = asked_for(request, self._clock(), "24h" if young else "7d")
-        held = material(self._store, name, window, self._minutes_from(), part)
-        window = held.window
+        loaded = load(self._store, name, window, self._clock() - self._config.retention.minutes)
+        window = loaded.window
         markers = self._store.markers(name, window.since, window.until)[-MOST_MARKS:]
-        return Scene(workflow, window, part, held, tuple(map(mark, markers)), choices(self._store, name))
+        return Scene(
+            workflow, window, part, loaded, loaded.of(part), tuple(map(mark, markers)), choices(self._store, name)
+        )
 
 
 def mark(marker: Marker) -> Mark:
