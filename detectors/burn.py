@@ -190,11 +190,11 @@ class BurnWatch:
         calls, bad = counts or (0, 0)
         allowed = self.objective.allowed
         share = bad / calls if calls else None
-        text = f"{allowed:.2g} of the calls may be bad in thirty days."
+        text = f"The target is {self.objective.target:.6g} good calls over thirty days."
         if share:
             text = (
-                f"At this rate the bad calls that {self.objective.target:.6g} allows for thirty days are used up "
-                f"within {30 * allowed / share:.2g} days ({share / allowed:.2g} times too fast)."
+                f"The bad calls that a target of {100 * self.objective.target:.6g}% allows for thirty days are used up "
+                f"within {30 * allowed / share:.2g} days at this rate, {share / allowed:.2g} times too fast."
             )
         return Finding(
             ts=ts,

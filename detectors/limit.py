@@ -250,7 +250,7 @@ class LimitWatch:
         of = limit.of if percentile else ""
         where = "over" if limit.direction > 0 else "under"
         observed = None if reading is None or percentile else reading.level
-        text = f"The configured limit: {where} {limit.value:g} for {limit.lasting / 60:g} min."
+        text = f"The configured limit: {where} {_amount(limit.value, self.metric.unit)} for {limit.lasting / 60:g} min."
         if percentile and reading is not None:
             text += f" {reading.level:.1%} of {reading.n} values lie {where} it."
         return Finding(
@@ -289,3 +289,10 @@ def _certain(hits: float, n: float, limit: float, way: int) -> bool:
 
 def _back(level: float, limit: float, way: int) -> bool:
     return level <= BACK * limit if way > 0 else level >= limit / BACK
+
+
+def _amount(value: float, unit: str) -> str:
+    """A limit as people write it in this unit."""
+    if unit == "share":
+        return f"{100 * value:g}%"
+    return f"${value:g}{unit[3:]}" if unit.startswith("usd") else f"{value:g} {unit}"
