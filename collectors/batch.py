@@ -28,6 +28,10 @@ class BadBatchError(Exception):
     """The batch cannot be understood and would fail again; nothing of it was kept."""
 
 
+class TooLargeError(Exception):
+    """The body exceeds a limit, before or after decompression; the message names the limit."""
+
+
 @dataclass(frozen=True, slots=True)
 class Body:
     """A request body as received: ``signal`` is traces, logs or metrics; ``data`` is gzip."""

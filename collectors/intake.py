@@ -1,17 +1,17 @@
 """From a request body to the store, the same for HTTP and gRPC: inflate, decode, queue, within limits."""
 
 import gzip
-import logging
 import threading
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
-from driftbell.collectors.batch import BadBatchError, Batch, Body, OverloadedError, StoreUnavailableError, where
+from driftbell.collectors.batch import Batch, Body, OverloadedError, TooLargeError
 from driftbell.collectors.decode import (
     Encoding,
     MalformedError,
@@ -22,21 +22,13 @@ from driftbell.collectors.decode import (
     read_traces,
 )
 from driftbell.collectors.merge import event_span
-from driftbell.collectors.span import Span
 from driftbell.collectors.store import Store
-from driftbell.collectors.template import Filled, Templates
+from driftbell.collectors.template import Templates
 
 Signal = Literal["traces", "logs", "metrics"]
-LARGE = 4 << 20
-"""Bodies beyond this size are decoded one at a time, for they take up to thirty times as much memory while they are."""
 MAX_MEMBERS = 64
 """Parts of which a gzip body may consist; senders make one, and each of many empty ones would copy the rest."""
-log = logging.getLogger(__name__)
 SIGNALS: tuple[Signal, ...] = ("traces", "logs", "metrics")
-
-
-class TooLargeError(Exception):
-    """The body exceeds a limit, before or after decompression; the message names the limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +48,11 @@ class Limits:
     keep_bodies: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Accepted:
-    """A body that was decoded: the future of its commit, and what of it was refused."""
+    """A body that was taken; once its commit is ``done``, what of it was refused."""
 
-    done: Future[None] | None
+    done: Future[None] | None = None
     rejected: int = 0
     message: str = ""
 
@@ -73,7 +65,6 @@ class Intake:
         self.limits = limits
         self.requests: Counter[tuple[str, str]] = Counter()
         """``(signal, outcome) -> requests``, for metrics."""
-        self._one_large = threading.Lock()
         self._lock = threading.Lock()
         self._templates = Templates()
         self._in_flight = 0
@@ -100,53 +91,41 @@ class Intake:
                 self._bytes -= admission.held
 
     def accept(self, signal: Signal, body: bytes, encoding: Encoding, gzipped: bool) -> Accepted:
-        """Decode one body and queue what it says.
+        """Queue one body to be decoded and stored.
 
-        Raises `TooLargeError`, `MalformedError`, `BadBatchError`, `OverloadedError` or `StoreUnavailableError`.
+        Raises `OverloadedError` or `StoreUnavailableError`; the future fails with these, with `TooLargeError`,
+        `MalformedError` or `BadBatchError`.
         """
+        accepted = Accepted()
+        if body:
+            read = partial(self._read, signal, body, encoding, gzipped, accepted)
+            accepted.done = self.store.submit(read, len(body))
+        return accepted
+
+    def _read(self, signal: Signal, body: bytes, encoding: Encoding, gzipped: bool, accepted: Accepted) -> Batch:
+        plain = inflate(body, self.limits.inflated) if gzipped else body
         try:
-            return self._accept(signal, body, encoding, gzipped)
+            batch, accepted.rejected, accepted.message = self._decode(signal, plain, encoding)
         except TooManyError as error:
             raise TooLargeError(str(error)) from None
-        except (MalformedError, TooLargeError, StoreUnavailableError):
-            raise
-        except MemoryError:
-            raise OverloadedError("out of memory", retry_after=5.0) from None
-        except Exception as error:
-            log.error("%s could not be understood: %s", signal, where(error))  # noqa: TRY400  # its text is private
-            raise BadBatchError("the body could not be understood") from None
-
-    def _accept(self, signal: Signal, body: bytes, encoding: Encoding, gzipped: bool) -> Accepted:
-        plain = inflate(body, self.limits.inflated) if gzipped else body
-        if not plain:
-            return Accepted(None)
-        if signal == "metrics":
-            return self._accept_metrics(plain, encoding)
-        with self._one_large if len(plain) > LARGE else nullcontext():
-            filled, spans, refused, message = self._decode(signal, plain, encoding)
-        kept = None
-        if self.limits.keep_bodies:
+        if self.limits.keep_bodies and plain and signal != "metrics":
             kept = Body(signal, encoding, body if gzipped else gzip.compress(body, 1))
-        if not spans and not filled and not refused and kept is None:
-            return Accepted(None)
-        batch = Batch(spans, filled, refused=refused, body=kept, size=len(plain))
-        return Accepted(self.store.submit(batch), sum(refused.values()), message)
+            return replace(batch, body=kept)
+        return batch
 
-    def _decode(
-        self, signal: Signal, body: bytes, encoding: Encoding
-    ) -> tuple[Sequence[Filled], Sequence[Span], Mapping[str, int], str]:
-        if signal == "traces" and encoding == "protobuf":
-            found = read_traces(body, self._templates)
-            return found.filled, found.spans, found.refused, found.error_message
-        return (), *_decode(signal, body, encoding)
-
-    def _accept_metrics(self, body: bytes, encoding: Encoding) -> Accepted:
-        with self._one_large if len(body) > LARGE else nullcontext():
+    def _decode(self, signal: Signal, body: bytes, encoding: Encoding) -> tuple[Batch, int, str]:
+        if signal == "metrics":
             metrics = decode_metrics(body, encoding)
-        if not metrics.measurements:
-            return Accepted(None, metrics.rejected, metrics.error_message)
-        batch = Batch(measurements=metrics.measurements, size=len(body))
-        return Accepted(self.store.submit(batch), metrics.rejected, metrics.error_message)
+            return Batch(measurements=metrics.measurements), metrics.rejected, metrics.error_message
+        if signal == "logs":
+            logs = decode_logs(body, encoding)
+            events = [span for span in map(event_span, logs.records) if span is not None]
+            return Batch(events, refused=logs.refused), logs.rejected, logs.error_message
+        if encoding == "protobuf":
+            traces = read_traces(body, self._templates)
+        else:
+            traces = decode_traces(body, encoding)
+        return Batch(traces.spans, traces.filled, refused=traces.refused), traces.rejected, traces.error_message
 
     def grow(self, amount: int) -> None:
         """Count bytes that a request holds; raises `OverloadedError` when all together hold too many."""
@@ -196,12 +175,3 @@ def inflate(data: bytes, limit: int) -> bytes:
         pieces.append(piece)
         data = stream.unused_data
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-def _decode(signal: Signal, body: bytes, encoding: Encoding) -> tuple[list[Span], Mapping[str, int], str]:
-    if signal == "traces":
-        traces = decode_traces(body, encoding)
-        return traces.spans, traces.refused, traces.error_message
-    logs = decode_logs(body, encoding)
-    events = [span for span in map(event_span, logs.records) if span is not None]
-    return events, logs.refused, logs.error_message

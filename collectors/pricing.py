@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Literal
 
 from driftbell.collectors.call import Call, CostSource
+from driftbell.collectors.rows import Measured
 
 REPORTED_COST = "driftbell.cost.reported"
 """Attribute of a call: what its emitter reckoned, in USD; believed only where no price is known."""
@@ -72,7 +73,7 @@ class _Cost:
     version: str
 
 
-def billed_attempts(call: Call) -> int:
+def billed_attempts(call: Call | Measured) -> int:
     """How often a call of its size was paid for: every try of a call record, of a trace only the one that answered."""
     return call.attempts if call.dialect == "record" else 1
 

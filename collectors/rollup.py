@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from driftbell.collectors.call import Call, Judgement, ManualTask
 from driftbell.collectors.point import Point, PointKey
 from driftbell.collectors.pricing import billed_attempts
+from driftbell.collectors.rows import Measured
 
 MINUTE = 60
 OUTPUT_CLASSES = 24
@@ -24,7 +25,7 @@ FIRST_TOKEN_MS, INPUT_TOKEN_MS, OUTPUT_TOKEN_MS = 300.0, 0.04, 12.0
 answers do not look like a slow model. It need not be right, as each class of output lengths has its own reference."""
 
 
-def expected_ms(call: Call) -> float:
+def expected_ms(call: Call | Measured) -> float:
     """Time that the call's tokens explain, in milliseconds."""
     return FIRST_TOKEN_MS + INPUT_TOKEN_MS * (call.input_tokens or 0) + OUTPUT_TOKEN_MS * (call.output_tokens or 0)
 
@@ -53,7 +54,7 @@ class Rollup:
             point = self._points[key] = Point(key)
         return point
 
-    def call(self, call: Call) -> None:
+    def call(self, call: Call | Measured) -> None:
         """Add one call to the minute in which it ended."""
         key = PointKey(minute_of(call.ts), call.workflow, call.segment, call.risk_tier, call.model, call.prompt_version)
         point = self._point(key)
@@ -137,7 +138,7 @@ def _measure(point: Point, name: str, value: float | None) -> None:
         point.quantity(name, value)
 
 
-def _status(point: Point, call: Call) -> None:
+def _status(point: Point, call: Call | Measured) -> None:
     point.rate("error", call.status in ("error", "timeout", "rate_limited"))
     if call.status == "timeout":
         point.rate("timeout", True)
@@ -149,7 +150,7 @@ def _status(point: Point, call: Call) -> None:
         point.rate("fallback", call.fallback)
 
 
-def _usage(point: Point, call: Call) -> None:
+def _usage(point: Point, call: Call | Measured) -> None:
     point.rate("usage_missing", call.usage_source != "provider" and call.status == "ok")
     point.rate("unpriced", call.cost_usd is None and call.status == "ok")
     _measure(point, "cost", call.cost_usd)
@@ -165,7 +166,7 @@ def _usage(point: Point, call: Call) -> None:
             point.quantity("price", 1e6 * call.cost_usd / (billed_attempts(call) * weighed))
 
 
-def _answer(point: Point, call: Call) -> None:
+def _answer(point: Point, call: Call | Measured) -> None:
     if call.refused is not None:
         point.rate("refused", call.refused)
     if call.format_ok is not None:
@@ -181,7 +182,7 @@ def _answer(point: Point, call: Call) -> None:
             _measure(point, f"slowness|{output_class(call.output_tokens)}", call.latency_ms / expected_ms(call))
 
 
-def _retrieval(point: Point, call: Call) -> None:
+def _retrieval(point: Point, call: Call | Measured) -> None:
     _measure(point, "retrieval_ms", call.retrieval_ms)
     if call.sources is None:
         return

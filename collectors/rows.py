@@ -5,9 +5,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import fields
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
-from driftbell.collectors.call import Call, Judgement, ManualTask, Marker, Source
+from driftbell.collectors.call import Call, Judgement, ManualTask, Marker, Source, Status, UsageSource
 
 _NAMES = (
     *("operation", "segment", "risk_tier", "owner", "release", "provider", "model", "prompt_name", "prompt_version"),
@@ -22,6 +22,12 @@ SPAN_ID = CALL_COLUMNS.index("span_id")
 _SOURCES, _ATTRIBUTES = _CALL.index("sources"), _CALL.index("attributes")
 _FLAGS = tuple(_CALL.index(name) for name in ("streamed", "refused", "format_ok", "fallback"))
 _IDS = (_CALL.index("trace_id"), _CALL.index("span_id"))
+_MEASURED = (
+    *("c.ts", "w.name", "d.segment", "d.risk_tier", "d.model", "d.prompt_version", "c.user_id", "d.status"),
+    *("c.attempts", "c.fallback", "d.usage_source", "c.cost_usd", "c.input_tokens", "c.cached_tokens"),
+    *("c.output_tokens", "d.dialect", "c.refused", "c.format_ok", "d.finish_reason", "c.ttft_ms", "c.latency_ms"),
+    *("c.retrieval_ms", "c.citations", "c.sources"),
+)
 _plain = attrgetter(*_PLAIN)
 _names = attrgetter(*_NAMES)
 
@@ -44,8 +50,11 @@ INSERT_ATTRIBUTES = _insert("attributes", ("id", "text"), "INSERT OR IGNORE")
 SELECT_CALLS = (
     _select_calls({"workflow": "w.name", "attributes": "a.text"}) + "LEFT JOIN attributes a ON a.id = c.attributes "
 )
-SELECT_MEASURED = _select_calls({"workflow": "w.name", "attributes": "NULL"})
-"""Like `SELECT_CALLS`, without the attributes that no measure needs."""
+SELECT_MEASURED = (
+    f"SELECT {', '.join(_MEASURED)} FROM calls c JOIN dimensions d ON d.id = c.dimensions "
+    "JOIN workflows w ON w.id = c.workflow "
+)
+"""What of a call the measures need, in the order of `Measured`."""
 
 _JUDGEMENT = (
     *("segment", "risk_tier", "model", "prompt_version", "override", "edit_distance", "review_ms", "feedback"),
@@ -68,6 +77,42 @@ INSERT_MARKER = _insert("markers", ("id", "home", "ts", "workflow", "kind", "val
 SELECT_MARKERS = "SELECT ts, kind, workflow, value, text, coalesce(id, '') FROM markers "
 
 Row = tuple[object, ...]
+
+
+class Measured(NamedTuple):
+    """A call as far as measures are taken of it; the fields are those of `Call`."""
+
+    ts: float
+    workflow: str
+    segment: str | None
+    risk_tier: str | None
+    model: str | None
+    prompt_version: str | None
+    user_id: str | None
+    status: Status
+    attempts: int
+    fallback: bool | None
+    usage_source: UsageSource
+    cost_usd: float | None
+    input_tokens: int | None
+    cached_tokens: int | None
+    output_tokens: int | None
+    dialect: str | None
+    refused: bool | None
+    format_ok: bool | None
+    finish_reason: str | None
+    ttft_ms: float | None
+    latency_ms: float | None
+    retrieval_ms: float | None
+    citations: int | None
+    sources: tuple[Source, ...] | None
+
+
+def measured_of(row: tuple[Any, ...]) -> Measured:
+    """A call from a row of `SELECT_MEASURED`."""
+    if row[-1] is None:
+        return Measured._make(row)
+    return Measured._make((*row[:-1], tuple(Source(*source) for source in json.loads(row[-1]))))
 
 
 def digest(text: str) -> int:

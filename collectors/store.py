@@ -29,12 +29,12 @@ from driftbell.collectors.search import Found, Slice, Wanted, search, slices
 from driftbell.collectors.totals import Totals, count_points, load_totals
 from driftbell.collectors.trust import TrustPoint
 from driftbell.collectors.workflows import Workflow, Workflows, load_workflows
-from driftbell.collectors.writer import Writer, is_unavailable, unavailable
+from driftbell.collectors.writer import Limit, Writer, is_unavailable, unavailable
 
 FILE = "driftbell.db"
 Resolution = Literal["minute", "hour", "day"]
 _RESOLUTIONS: dict[Resolution, int] = {"minute": MINUTE, "hour": refresh.HOUR, "day": refresh.DAY}
-REBUILT_TOGETHER = 1000
+REBUILT_TOGETHER = 60
 """Points that one transaction replaces, about."""
 WRITER_CACHE_KIB, READER_CACHE_KIB = 32 << 10, 4 << 10
 _END = float("inf")
@@ -72,18 +72,20 @@ class Store:
         busy_timeout: float = 2.0,
         max_waiting: int = 2000,
         max_waiting_bytes: int = 256 << 20,
+        max_wait: float = 0.15,
     ) -> Self:
         """Open or create the store in ``data_dir`` and bring its tables up to date.
 
-        ``busy_timeout`` is how long (s) a write waits for another process. At most ``max_waiting`` batches of
-        ``max_waiting_bytes`` wait for their commit. Raises `StoreUnavailableError` when the file cannot be opened.
+        ``busy_timeout`` is how long (s) a write waits for another process. At most ``max_waiting`` requests of
+        ``max_waiting_bytes`` wait for their commit, and for no longer than ``max_wait`` (s) as far as can be told
+        from how long others took. Raises `StoreUnavailableError` when the file cannot be opened.
         """
         try:
             data_dir.mkdir(parents=True, exist_ok=True)
             store = cls(data_dir / FILE, migrations, prices or PriceTable(), clock, busy_timeout)
         except (OSError, sqlite3.Error) as error:
             raise StoreUnavailableError(f"cannot open {data_dir / FILE}: {error}") from error
-        store._writer = Writer(store._commit, max_waiting, max_waiting_bytes)
+        store._writer = Writer(store._commit, Limit(max_waiting, max_waiting_bytes, max_wait))
         return store
 
     def close(self, timeout: float = 5.0) -> None:
@@ -94,18 +96,17 @@ class Store:
             for connection in (*self._readers, self._connection):
                 connection.close()
 
-    def submit(self, batch: Batch) -> Future[None]:
-        """Queue a batch; the future is done once it is durable and queryable.
+    def submit(self, read: Callable[[], Batch], size: int) -> Future[None]:
+        """Queue a batch that ``read`` makes when its turn has come; the future is done once it is durable.
 
-        Raises `OverloadedError`; the future fails with `StoreUnavailableError` or `BadBatchError`.
+        ``size`` is what holds it until then, in bytes. Raises `OverloadedError`; the future fails with what ``read``
+        raises, with `StoreUnavailableError` or with `BadBatchError`.
         """
-        if self._writer is None:
-            raise StoreUnavailableError("the store is not open")
-        return self._writer.submit(prepare(batch, self.clock()))
+        return self._at_work().submit(lambda: prepare(read(), self.clock()), size)
 
     def append(self, batch: Batch) -> None:
         """Store a batch and wait until it is durable; raises like `submit` and its future."""
-        self.submit(batch).result()
+        self.submit(lambda: batch, 0).result()
 
     @contextmanager
     def write(self) -> Iterator[Database]:
@@ -311,18 +312,29 @@ class Store:
             self._ingest.write(prepared, self.clock())
 
     def _rebuild(self, items: Sequence[refresh.Due], now: float) -> int:
-        """Rebuild outside the transaction, then replace what was not touched meanwhile."""
+        """Rebuild in steps between the commits, and replace what was not touched meanwhile."""
+        if items:
+            self._at_work().run_aside(self._rebuilding(items, now)).result()
+        return len(items)
+
+    def _rebuilding(self, items: Sequence[refresh.Due], now: float) -> Iterator[None]:
         made: list[tuple[refresh.Due, list[Point]]] = []
         points = 0
         for at, item in enumerate(items, 1):
-            made.append((item, refresh.rebuild(self.read(), item)))
-            points += len(made[-1][1])
+            found = yield from refresh.rebuild(self.read(), item)
+            made.append((item, found))
+            points += len(found)
             if points >= REBUILT_TOGETHER or at == len(items):
                 with self.write() as db:
                     for rebuilt in made:
                         refresh.replace(db.conn, *rebuilt, now)
                 made, points = [], 0
-        return len(items)
+                yield
+
+    def _at_work(self) -> Writer:
+        if self._writer is None:
+            raise StoreUnavailableError("the store is not open")
+        return self._writer
 
     def _number(self, workflow: str) -> int | None:
         row = self.read().execute("SELECT id FROM workflows WHERE name = ?", (workflow,)).fetchone()
