@@ -85,10 +85,10 @@ class Normal:
         self.offsets = self.residuals.offsets(self.wiggle)
         self.crowd = (self.crowd[0] * DECAY, self.crowd[1] * DECAY)
 
-    def take(self, point: Point) -> None:
-        """Take in the point of the present hour."""
+    def take(self, point: Point, trusted: bool) -> None:
+        """Take in the point of the present hour; of a day that is not ``trusted`` nothing stays."""
         n, residual = self._score(point)
-        if n:
+        if n and trusted:
             self.block = (self.block[0] + n, self.block[1] + residual)
             apart = residual - n * self.offsets.get(slot_of(self.at), 0.0)
             square, size = self.crowd
@@ -174,7 +174,7 @@ def readings(hours: Iterable[Point], shown: Sequence[Point], series: Series, inc
 
 def _learn(normal: Normal, point: Point, incidents: Spans) -> None:
     normal.turn(point.key.minute, _trusted(normal.at, incidents))
-    normal.take(point)
+    normal.take(point, _trusted(point.key.minute, incidents))
 
 
 def _trusted(at: int, incidents: Spans) -> bool:

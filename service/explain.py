@@ -11,6 +11,7 @@ from driftbell.alerts.record import Incident
 from driftbell.collectors.point import Point
 from driftbell.collectors.store import Store
 from driftbell.detectors.finding import Finding
+from driftbell.detectors.metrics import METRICS
 
 HOUR = 3600.0
 DAY = 24 * HOUR
@@ -86,7 +87,10 @@ def explain(store: Store, incident: Incident, now: float) -> Explanation:
     lead = incident.lead
     periods = _periods(incident, now)
     found = [store.recount(incident.workflow, period.since, period.until) for period in periods]
-    unit = {"retries": "attempts"}.get(lead.metric, lead.unit)
+    known = METRICS.get(lead.metric)
+    # An objective counts bad calls and a budget a sum; what is counted here is the metric itself.
+    counted = known.unit if known is not None and known.kind != "rate" else lead.unit
+    unit = "attempts" if lead.metric == "retries" else counted
     return Explanation(lead.metric, unit, tuple(periods), tuple(lines_of(lead, found, periods)))
 
 

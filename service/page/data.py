@@ -6,7 +6,7 @@ from statistics import median
 
 from driftbell.alerts import history
 from driftbell.alerts.record import Incident
-from driftbell.collectors.point import Point, PointKey
+from driftbell.collectors.point import Point, PointKey, merge
 from driftbell.collectors.store import Store
 from driftbell.detectors.band import Reading, Spans, readings, value_of, volumes
 from driftbell.service.page.panels import Panel, shows
@@ -137,15 +137,18 @@ def load(store: Store, workflow: str, asked: Window, minutes_from: float) -> Loa
 
 
 def binned(points: Iterable[Point], width: int, since: int, until: int) -> list[Point]:
-    """One point per bin from ``since`` on, empty ones too, each the sum of what starts in it."""
-    bins: dict[int, Point] = {}
-    for start in range(since // width * width, until, width):
-        bins[start] = Point(PointKey(start, "", None, None, None, None))
+    """One point per bin from ``since`` on, empty ones too, each the sum of what starts in it (not to be changed)."""
+    bins: dict[int, list[Point]] = {start: [] for start in range(since // width * width, until, width)}
     for point in points:
         held = bins.get(point.key.minute // width * width)
         if held is not None:
-            held.add(point)
-    return list(bins.values())
+            held.append(point)
+    return [
+        members[0]
+        if len(members) == 1 and members[0].key.minute == start
+        else merge(members, PointKey(start, "", None, None, None, None))
+        for start, members in bins.items()
+    ]
 
 
 def spans(incidents: Sequence[Incident], panel: Panel) -> Spans:
