@@ -11,6 +11,7 @@ from driftbell.collectors import metered, rows
 from driftbell.collectors.point import Point, PointKey, merge
 from driftbell.collectors.press import press, release
 from driftbell.collectors.rollup import MINUTE, Rollup
+from driftbell.collectors.tally import tally
 from driftbell.collectors.workflows import OTHER
 
 HOUR = 3600
@@ -24,7 +25,7 @@ SERIES_LIMIT = 500
 _PARENT = {MINUTE: HOUR, HOUR: DAY}
 _CHILD = {HOUR: MINUTE, DAY: HOUR}
 _OTHERS = (OTHER, None, OTHER, OTHER)
-PORTION = 1000
+PORTION = 3000
 """Calls that are counted in one step."""
 Steps = Generator[None, None, list[Point]]
 Due = tuple[int, int, int, int]
@@ -121,8 +122,7 @@ def recounting(db: sqlite3.Connection, workflow: int, since: float, until: float
     collected = Rollup()
     calls = db.execute(rows.SELECT_MEASURED + "WHERE c.workflow = ? AND c.ts >= ? AND c.ts < ?", window)
     while portion := calls.fetchmany(PORTION):
-        for row in portion:
-            collected.call(rows.measured_of(row))
+        tally(collected, portion)
         yield
     for row in db.execute(rows.SELECT_JUDGEMENTS + "WHERE j.workflow = ? AND j.ts >= ? AND j.ts < ?", window):
         collected.judgement(rows.judgement_of(row))

@@ -48,7 +48,8 @@ class Rollup:
     def __init__(self) -> None:
         self._points: dict[PointKey, Point] = {}
 
-    def _point(self, key: PointKey) -> Point:
+    def point(self, key: PointKey) -> Point:
+        """The point of a slice and minute."""
         point = self._points.get(key)
         if point is None:
             point = self._points[key] = Point(key)
@@ -57,7 +58,7 @@ class Rollup:
     def call(self, call: Call | Measured) -> None:
         """Add one call to the minute in which it ended."""
         key = PointKey(minute_of(call.ts), call.workflow, call.segment, call.risk_tier, call.model, call.prompt_version)
-        point = self._point(key)
+        point = self.point(key)
         point.calls += 1
         if call.user_id is not None:
             point.users[call.user_id] = point.users.get(call.user_id, 0) + 1
@@ -65,7 +66,27 @@ class Rollup:
         _usage(point, call)
         if call.status == "ok":
             _answer(point, call)
-            _retrieval(point, call)
+            _measure(point, "retrieval_ms", call.retrieval_ms)
+            self.retrieved(point, call)
+
+    @staticmethod
+    def retrieved(point: Point, call: Call | Measured) -> None:
+        """Add what the retrieval for a call found."""
+        if call.sources is None:
+            return
+        point.rate("no_sources", not call.sources)
+        if not call.sources:
+            return
+        point.quantity("n_sources", len(call.sources))
+        scores = [s.score for s in call.sources if s.score is not None and math.isfinite(s.score)]
+        if scores:
+            point.quantity("top_score", max(scores))
+        ages = [s.age_days for s in call.sources if s.age_days is not None and math.isfinite(s.age_days)]
+        if ages:
+            point.quantity("source_age", sum(ages) / len(ages))
+            point.quantity("freshest_age", min(ages))
+        if call.citations is not None:
+            point.rate("uncited", call.citations == 0)
 
     def judgement(self, judgement: Judgement) -> None:
         """Add one judgement to the minute in which it was given; one without a call is not counted."""
@@ -79,7 +100,7 @@ class Rollup:
             judgement.model,
             judgement.prompt_version,
         )
-        point = self._point(key)
+        point = self.point(key)
         if judgement.override is not None:
             point.rate("override", judgement.override != "accepted")
             point.rate("rejected", judgement.override in ("rejected", "regenerated"))
@@ -96,11 +117,11 @@ class Rollup:
     def manual_task(self, task: ManualTask) -> None:
         """Add one task that was done without the AI."""
         key = PointKey(minute_of(task.ts), task.workflow, task.segment, task.risk_tier, None, None)
-        self._point(key).manual += 1
+        self.point(key).manual += 1
 
     def metered(self, point: Point) -> None:
         """Add what metrics told of a minute."""
-        self._point(point.key).add(point)
+        self.point(point.key).add(point)
 
     def points(self) -> list[Point]:
         """The points so far, ordered by key, each with its heaviest users only."""
@@ -180,22 +201,3 @@ def _answer(point: Point, call: Call | Measured) -> None:
         _measure(point, "latency_ms", call.latency_ms)
         if call.latency_ms is not None:
             _measure(point, f"slowness|{output_class(call.output_tokens)}", call.latency_ms / expected_ms(call))
-
-
-def _retrieval(point: Point, call: Call | Measured) -> None:
-    _measure(point, "retrieval_ms", call.retrieval_ms)
-    if call.sources is None:
-        return
-    point.rate("no_sources", not call.sources)
-    if not call.sources:
-        return
-    point.quantity("n_sources", len(call.sources))
-    scores = [s.score for s in call.sources if s.score is not None and math.isfinite(s.score)]
-    if scores:
-        point.quantity("top_score", max(scores))
-    ages = [s.age_days for s in call.sources if s.age_days is not None and math.isfinite(s.age_days)]
-    if ages:
-        point.quantity("source_age", sum(ages) / len(ages))
-        point.quantity("freshest_age", min(ages))
-    if call.citations is not None:
-        point.rate("uncited", call.citations == 0)
