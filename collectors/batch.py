@@ -34,11 +34,15 @@ class TooLargeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A request body as received: ``signal`` is traces, logs or metrics; ``data`` is gzip."""
+    """A request body as received, or what of it belongs to one ``workflow``.
+
+    ``signal`` is traces or logs; ``data`` is gzip.
+    """
 
     signal: str
     encoding: str
     data: bytes
+    workflow: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,7 @@ class Batch:
     markers: Sequence[Marker] = ()
     measurements: Sequence[Measurement] = ()
     refused: Mapping[str, int] = field(default_factory=dict)
-    body: Body | None = None
+    bodies: Sequence[Body] = ()
     size: int = 0
 
 

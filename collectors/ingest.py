@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from typing import TypeVar
 
 from driftbell.collectors import metered, rows
@@ -326,8 +326,8 @@ class Ingest:
         db.executemany(rows.INSERT_JUDGEMENT, new.judgements)
         db.executemany(rows.INSERT_TASK, new.manual_tasks)
         db.executemany(rows.INSERT_MARKER, new.markers)
-        bodies = [(now, b.body.signal, b.body.encoding, b.body.data) for b in batches if b.body is not None]
-        db.executemany("INSERT INTO bodies (received, signal, encoding, data) VALUES (?, ?, ?, ?)", bodies)
+        kept = [(now, *astuple(body)) for batch in batches for body in batch.bodies]
+        db.executemany("INSERT INTO bodies (received, signal, encoding, data, workflow) VALUES (?, ?, ?, ?, ?)", kept)
         mark(db, [(MINUTE, workflow, start) for workflow, start in new.dirty], now)
         self._workflows.save(db, now)
         save_firsts(db, new.firsts)

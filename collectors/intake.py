@@ -1,6 +1,5 @@
 """From a request body to the store, the same for HTTP and gRPC: inflate, decode, queue, within limits."""
 
-import gzip
 import threading
 import zlib
 from collections import Counter
@@ -11,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
-from driftbell.collectors.batch import Batch, Body, OverloadedError, TooLargeError
+from driftbell.collectors.batch import Batch, OverloadedError, TooLargeError
 from driftbell.collectors.decode import (
     Encoding,
     MalformedError,
@@ -21,6 +20,7 @@ from driftbell.collectors.decode import (
     decode_traces,
     read_traces,
 )
+from driftbell.collectors.keeping import kept_bodies
 from driftbell.collectors.merge import event_span
 from driftbell.collectors.store import Store
 from driftbell.collectors.template import Templates
@@ -36,7 +36,8 @@ class Limits:
     """Bounds on what senders may ask. Sizes in bytes, times in seconds.
 
     ``body`` bounds a request before and ``inflated`` after decompression; ``in_flight`` and ``in_flight_bytes`` bound
-    the requests that are being received or wait for their commit; ``keep_bodies`` stores every body as it came.
+    the requests that are being received or wait for their commit; ``keep_bodies``
+    names the workflows (``claims-*``) whose spans are stored as they came; ``*`` stands for whole bodies.
     """
 
     body: int = 64 << 20
@@ -45,7 +46,7 @@ class Limits:
     in_flight_bytes: int = 256 << 20
     receive_timeout: float = 60.0
     commit_timeout: float = 30.0
-    keep_bodies: bool = False
+    keep_bodies: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -109,8 +110,7 @@ class Intake:
         except TooManyError as error:
             raise TooLargeError(str(error)) from None
         if self.limits.keep_bodies and plain and signal != "metrics":
-            kept = Body(signal, encoding, body if gzipped else gzip.compress(body, 1))
-            return replace(batch, body=kept)
+            return replace(batch, bodies=kept_bodies(signal, encoding, plain, self.limits.keep_bodies))
         return batch
 
     def _decode(self, signal: Signal, body: bytes, encoding: Encoding) -> tuple[Batch, int, str]:

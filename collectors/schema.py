@@ -90,6 +90,12 @@ def keep_metrics(db: Database) -> None:
 
 
 @MIGRATIONS()
+def keep_bodies_by_workflow(db: Database) -> None:
+    """Tell of which workflow a kept body is, so that each can be kept for as long as is wanted."""
+    db.execute("ALTER TABLE bodies ADD COLUMN workflow TEXT")
+
+
+@MIGRATIONS()
 def keep_templates(db: Database) -> None:
     """Keep what spans have in common apart, and find those of one response by one key, of all services."""
     db.execute("CREATE TABLE templates (id INTEGER PRIMARY KEY, used REAL NOT NULL, text TEXT NOT NULL)")

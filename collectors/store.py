@@ -229,7 +229,8 @@ class Store:
         forgotten = 0
         while True:
             with self.write() as db:
-                portion = retention.forget_chunks(db.conn, now - policy.calls * refresh.DAY)
+                portion = retention.forget_chunks(db.conn, now - policy.longest * refresh.DAY)
+                portion = portion or retention.forget_early(db.conn, now, policy)
                 if portion == 0:
                     retention.forget_rest(db.conn, now, policy)
                 self._workflows.load(db.conn)
@@ -283,9 +284,10 @@ class Store:
             after = portion.last
 
     def bodies(self, since: float, until: float) -> Iterator[tuple[float, Body]]:
-        """Request bodies received in ``[since, until)``, where keeping them is switched on."""
-        query = "SELECT received, signal, encoding, data FROM bodies WHERE received >= ? AND received < ? ORDER BY id"
-        for received, *body in self.read().execute(query, (since, until)):
+        """What was kept of request bodies received in ``[since, until)``, where keeping them is switched on."""
+        query = "SELECT received, signal, encoding, data, workflow FROM bodies "
+        where = "WHERE received >= ? AND received < ? ORDER BY id"
+        for received, *body in self.read().execute(query + where, (since, until)):
             yield received, Body(*body)
 
     @property

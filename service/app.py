@@ -62,7 +62,7 @@ class Service:
         self._rounds = Rounds(self._store, config, clock, self._registry)
         self._glances = Glances(self._store, config.weekly, config.detectors.learn_days, clock)
         self._jobs = self._plan()
-        intake = Intake(self._store, Limits())
+        intake = Intake(self._store, Limits(keep_bodies=tuple(config.keep_bodies)))
         self._registry.register(ReceiverMetrics(self._store, intake))
         self._receiver = Receiver(intake, self._token)
         self._grpc = GrpcReceiver(intake, self._token) if config.listen.grpc else None

@@ -27,6 +27,7 @@ WORTH_A_WORD = {
     "late": "came more than ten minutes after they ended",
     "too_old": "were too old to be taken",
     "ahead": "ended in the future: the sender's clock is wrong",
+    "sampled": "stand for others that the sender left out: calls and costs are too low, see docs/collector.md",
     "sdk_dropped": "were lost in the application before they were sent",
 }
 OF_CALLS = {

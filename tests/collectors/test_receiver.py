@@ -215,7 +215,7 @@ def test_overload_is_503_and_what_was_accepted_is_kept(serve, store, all_calls, 
 
 
 def test_bodies_are_kept_as_they_came_when_that_is_switched_on(serve, store):
-    server = serve(Limits(keep_bodies=True))
+    server = serve(Limits(keep_bodies=("*",)))
     body = request_of(2).SerializeToString()
     post(server, body)
     post(server, gzip.compress(body), PROTOBUF | {"content-encoding": "gzip"})
