@@ -8,6 +8,7 @@ import json
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from driftbell.collectors.chunk import unpack
 from driftbell.collectors.links import DETAIL, LINK_LIMIT
@@ -20,6 +21,22 @@ PART_LIMIT = 64
 """Chunks of one trace that are read back; an endless trace is no longer merged with its beginnings."""
 LOAD_LIMIT = 512
 """Chunks that are read back for one group of requests."""
+
+
+class Known(Protocol):
+    """What is stored of earlier spans, in pieces (chunks) that have numbers."""
+
+    def linked(self, exact: Collection[int], wide: Collection[int]) -> list[tuple[int, int]]:
+        """The stored ``(key, trace)`` of the keys ``exact``, and of those that differ from ``wide`` in detail only."""
+        ...
+
+    def parts_of(self, traces: Iterable[int]) -> dict[int, list[int]]:
+        """By trace: the chunks that hold spans of it."""
+        ...
+
+    def readings(self, chunks: Sequence[int], traces: set[int]) -> Iterable[Reading]:
+        """The readings of ``traces`` in ``chunks``."""
+        ...
 
 
 @dataclass(slots=True)
@@ -108,8 +125,31 @@ class _Graph:
         return set(traces).union(*(self.keys.get(trace, ()) for trace in traces))
 
 
+class _Stored:
+    """`Known` of a SQLite file."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def linked(self, exact: Collection[int], wide: Collection[int]) -> list[tuple[int, int]]:
+        return linked(self._db, exact, wide)
+
+    def parts_of(self, traces: Iterable[int]) -> dict[int, list[int]]:
+        return parts_of(self._db, traces)
+
+    def readings(self, chunks: Sequence[int], traces: set[int]) -> Iterable[Reading]:
+        query = "SELECT data FROM chunks WHERE id IN (SELECT value FROM json_each(?))"
+        for (data,) in self._db.execute(query, (json.dumps(chunks),)):
+            yield from unpack(self._db, data, traces)
+
+
 def connect(db: sqlite3.Connection, readings: Iterable[Reading]) -> Connection:
     """Group ``readings`` with everything stored that belongs to them."""
+    return connect_to(_Stored(db), readings)
+
+
+def connect_to(known: Known, readings: Iterable[Reading]) -> Connection:
+    """`connect` for what is stored anywhere."""
     graph = _Graph()
     ids: dict[str, int] = {}
     for reading in readings:
@@ -117,39 +157,39 @@ def connect(db: sqlite3.Connection, readings: Iterable[Reading]) -> Connection:
         if trace is None:
             trace = ids[reading.trace_id] = trace_key(reading.trace_id)
         graph.arrive(reading, trace)
-    _complete(db, graph)
+    _complete(known, graph)
     new = {trace: list(held.values()) for trace, held in graph.new.items() if held}
     links = [(key, trace) for trace in new for key in graph.keys.get(trace, ()) if key not in graph.wide]
     return Connection(_groups(graph), new, links, graph.chunks, graph.duplicates)
 
 
-def _complete(db: sqlite3.Connection, graph: _Graph) -> None:
+def _complete(known: Known, graph: _Graph) -> None:
     """Add the stored spans of everything that is connected to the graph, within the limits."""
     seen: set[int] = set()
     chunks_read: set[int] = set()
     keys = graph.ties(graph.readings)
     while keys and len(chunks_read) < LOAD_LIMIT:
         seen |= keys
-        found = _linked(db, keys, graph)
+        found = _linked(known, keys, graph)
         graph.found.update(found)
         traces = {t for group in found.values() for t in group}
-        parts = parts_of(db, traces | {key for key in keys if key in graph.readings or key in graph.named})
+        parts = known.parts_of(traces | {key for key in keys if key in graph.readings or key in graph.named})
         graph.chunks.update(parts)
         wanted = {c for held in parts.values() if len(held) <= PART_LIMIT for c in held}
         chunks = set(sorted(wanted)[: LOAD_LIMIT - len(chunks_read)])
-        _fetch(db, graph, list(chunks), set(parts))
+        _fetch(known, graph, list(chunks), set(parts))
         chunks_read |= chunks
         for trace, held in parts.items():
             (graph.whole if chunks.issuperset(held) else graph.partial).add(trace)
         keys = graph.ties(parts) - seen
 
 
-def _linked(db: sqlite3.Connection, keys: set[int], graph: _Graph) -> dict[int, list[int]]:
+def _linked(known: Known, keys: set[int], graph: _Graph) -> dict[int, list[int]]:
     """The stored traces under each of ``keys``, without those that too many traces share."""
     wide = keys & graph.wide
     exact = [key for key in keys - wide if key & ~DETAIL not in wide]
     found: dict[int, set[int]] = {}
-    for key, trace in linked(db, exact, wide):
+    for key, trace in known.linked(exact, wide):
         for one in (key, key & ~DETAIL):
             if one in keys and (one == key or one in wide):
                 found.setdefault(one, set()).add(trace)
@@ -182,25 +222,23 @@ def parts_of(db: sqlite3.Connection, traces: Iterable[int]) -> dict[int, list[in
     return found
 
 
-def _fetch(db: sqlite3.Connection, graph: _Graph, chunks: Sequence[int], traces: set[int]) -> None:
+def _fetch(known: Known, graph: _Graph, chunks: Sequence[int], traces: set[int]) -> None:
     """Get the readings of ``traces`` out of ``chunks`` into the graph."""
-    if not chunks:
-        return
-    rows = db.execute("SELECT data FROM chunks WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(chunks),))
-    for (data,) in rows:
-        for reading in unpack(db, data, traces):
+    if chunks:
+        for reading in known.readings(chunks, traces):
             graph.recall(reading, trace_key(reading.trace_id))
 
 
 def gathered(db: sqlite3.Connection, trace: int) -> tuple[list[Reading], set[int]]:
-    """What is stored of the spans of one trace, by end, and the traces that are tied to it (itself among them).
+    """What is stored of the spans of one trace, by end, and the traces that are tied to it (itself among them)."""
+    return gathered_from(_Stored(db), trace)
 
-    Of an endless trace no more than `PART_LIMIT` chunks are read.
-    """
+
+def gathered_from(known: Known, trace: int) -> tuple[list[Reading], set[int]]:
+    """`gathered` for what is stored anywhere; of an endless trace no more than `PART_LIMIT` chunks are read."""
     graph = _Graph()
-    query = "SELECT chunk FROM parts WHERE trace = ? ORDER BY chunk LIMIT ?"
-    _fetch(db, graph, [chunk for (chunk,) in db.execute(query, (trace, PART_LIMIT))], {trace})
-    tied = _linked(db, graph.ties([trace]), graph)
+    _fetch(known, graph, sorted(known.parts_of([trace]).get(trace, ()))[:PART_LIMIT], {trace})
+    tied = _linked(known, graph.ties([trace]), graph)
     readings = sorted(graph.readings.get(trace, {}).values(), key=lambda reading: (reading.end, reading.span_id))
     return readings, {trace}.union(*tied.values())
 
