@@ -20,6 +20,7 @@ from scipy.special import stdtr, stdtrit
 
 from driftbell.collectors.point import ZERO_BUCKET, Point, bucket_middle
 from driftbell.detectors.attribution import Evidence, explain
+from driftbell.detectors.episode import explains
 from driftbell.detectors.finding import Cause, Finding, Interval
 from driftbell.detectors.group import WHOLE, GroupKey
 from driftbell.detectors.history import History
@@ -135,6 +136,18 @@ class DriftWatch:
         """A finding for every drift that was told."""
         return [self._plain(name, drift, ts, transition) for name, drift in self.state.drifting.items()]
 
+    def join(self, findings: Iterable[Finding]) -> list[Finding]:
+        """Findings of the sequential tests; one of a metric whose drift was told began with it."""
+        joined = []
+        for finding in findings:
+            for name, drift in self.state.drifting.items():
+                series = _named(name)
+                same = (series.metric, series.direction) == (finding.metric, finding.direction)
+                if same and finding.transition == "fired" and drift.segment in (None, finding.segment):
+                    finding = replace(finding, started_at=min(drift.started_at, finding.started_at))
+            joined.append(finding)
+        return joined
+
     def accept(self, verdict: Verdict) -> None:
         """Take the last week as the reference of what a person called the new normal, at the next look."""
         if verdict.verdict != "new_normal":
@@ -231,7 +244,9 @@ class DriftWatch:
         markers = history.markers(self.workflow, (begin - WEEK) * DAY, day * DAY)
         segment, _ = sides(key)
         change = explain(series, Evidence(before, after, begin * DAY, markers), segment)
-        drift = self.state.drifting[name] = Drifting(key, float(begin * DAY), day, change.segment or segment)
+        kin = [(d.started_at, _named(other).metric) for other, d in self.state.drifting.items() if _kin(other, name)]
+        started_at, related = min(kin, default=(float(begin * DAY), None))
+        drift = self.state.drifting[name] = Drifting(key, started_at, day, change.segment or segment)
         observed = change.after.shown if change.after is not None else None
         margin = shift.error * float(stdtrit(shift.freedom, 0.975))
         log = series.kind != "rate"
@@ -250,6 +265,7 @@ class DriftWatch:
             n=int(shift.number),
             log_evidence=-math.log(max(shift.chance, 1e-300)),
             cause=replace(cause, text=f"{text} {cause.text}"),
+            related=() if related is None else (related,),
             calls_per_hour=shift.number / (WEEK * 24),
         )
 
@@ -339,6 +355,12 @@ def _named(name: str) -> Series:
     if found is None:
         found = _BY_NAME[name] = evaluation(name.partition(":")[0])
     return found
+
+
+def _kin(one: str, other: str) -> bool:
+    """Whether one of two series explains the other: their drifts are one."""
+    a, b = _named(one).metric, _named(other).metric
+    return a == b or explains(a, b) or explains(b, a)
 
 
 def _present(points: Iterable[Point]) -> list[Series]:

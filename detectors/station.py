@@ -68,6 +68,7 @@ class Station:
         ts = start + BIN + self.settings.grace
         step = self.engine.step(start, points)
         findings = Reporter(self.engine, history).report(start, step, self.settings.grace) if step.happened else []
+        findings = self.drift.join(findings)
         for rule in self.rules:
             findings += rule.step(start, points, ts, history)
         if step.volume is not None and step.volume.kind == "silence":

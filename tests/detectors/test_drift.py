@@ -1,12 +1,15 @@
 """A ramp that no day shows is told within weeks; seasons, growth and wandering levels are not."""
 
+from dataclasses import replace
+
 import pytest
 
 from driftbell.alerts.message import title
-from driftbell.detectors.drift import SETTLED, DriftWatch
+from driftbell.detectors.drift import SETTLED, Drifting, DriftWatch
 from driftbell.detectors.finding import Finding
 from driftbell.detectors.settings import DetectorSettings
 from driftbell.detectors.verdict import Verdict
+from driftbell.detectors.workflow import WorkflowDetector
 from tests.detectors.weeks import DAY, MONDAY, watched
 
 RAMP = 42
@@ -100,3 +103,14 @@ def test_a_drift_called_the_new_normal_is_the_reference_at_the_next_look():
     for first, second, *_ in by_metric:
         assert (first.transition, second.transition) == ("fired", "cleared")
         assert second.ts - first.ts == DAY
+
+
+def test_drifts_of_which_one_explains_the_other_begin_together():
+    told = fired(watched(RAMP + 42, 0, ramp("input_tokens")))
+    assert len({f.started_at for f in told}) == 1
+    assert [f.related for f in told[1:]] == [(told[0].metric,)]
+    watch = DriftWatch(WorkflowDetector("claims", DetectorSettings()))
+    watch.state.drifting["input_tokens:quantity:up"] = Drifting(("workflow", ""), told[0].started_at, 1, None)
+    page = replace(told[0], metric="input_tokens", measure="", started_at=told[0].ts, severity="page")
+    other = replace(page, metric="output_tokens")
+    assert watch.join([page, other]) == [replace(page, started_at=told[0].started_at), other]
