@@ -117,6 +117,8 @@ class Config(Section):
     data_dir: Path = Path("driftbell-data")
     listen: Listen = Listen()
     token: SecretRef | None = None
+    view_token: SecretRef | None = None
+    """Who signs in to the page with this one sees everything and changes nothing."""
     prices: dict[str, Price] = Field(default_factory=dict, max_length=MAX_PRICES)
     public_prices: bool = True
     retention: Retention = Retention()
@@ -125,6 +127,12 @@ class Config(Section):
     detectors: DetectorSettings = DetectorSettings()
     alerts: AlertSettings = AlertSettings()
     weekly: WeeklySettings = WeeklySettings()
+
+    @model_validator(mode="after")
+    def _viewers_beside_others(self) -> Self:
+        if self.view_token is not None and self.token is None:
+            raise ValueError("view_token needs a token beside it: without one everybody on this machine may act")
+        return self
 
     @model_validator(mode="after")
     def _someone_is_told(self) -> Self:

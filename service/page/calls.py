@@ -40,6 +40,7 @@ class CallsPage:
         asked = {**chosen, **window.asked}
         workflow = chosen["workflow"]
         return page(
+            request,
             "calls.html",
             found=found,
             chosen=chosen,
@@ -59,7 +60,7 @@ class CallsPage:
             raise oncall.NotFoundError("there is no call with these ids; it may be older than calls are kept")
         call = trail.call
         changes = self._store.markers(call.workflow, call.ts - NEAR, call.ts + 1)[-10:]
-        return page("call.html", trail=trail, call=call, changes=changes, made=_made(call), used=_used(call))
+        return page(request, "call.html", trail=trail, call=call, changes=changes, made=_made(call), used=_used(call))
 
 
 def _made(call: Call) -> list[Fact]:

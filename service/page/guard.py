@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import MutableHeaders
@@ -64,8 +65,20 @@ class HostGuard:
         await self._app(scope, receive, send)
 
 
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who asks: whether they may act, and whether they have signed in (so that they can sign out)."""
+
+    may_act: bool
+    signed_in: bool
+
+
+READER = "driftbell.reader"
+"""Where the scope of a request holds its `Reader`."""
+
+
 class Door:
-    """Lets in who may see the page, and puts our headers on what leaves."""
+    """Lets in who may see the page, notes what they may do, and puts our headers on what leaves."""
 
     def __init__(self, app: ASGIApp, sessions: Sessions, token: str | None, free: Callable[[str], bool]) -> None:
         self._app, self._sessions, self._token, self._free = app, sessions, token, free
@@ -84,18 +97,29 @@ class Door:
         await (refusal or self._app)(scope, receive, dressed)
 
     def _refusal(self, request: Request) -> Response | None:
-        if self._token is None or self._free(request.url.path):
+        reader = self._reader(request)
+        free = self._free(request.url.path)
+        request.scope[READER] = reader or Reader(may_act=False, signed_in=False)
+        reads = request.method in ("GET", "HEAD")
+        if free or (reader is not None and (reads or reader.may_act)):
             return None
-        if self._sessions.holds(request.cookies.get(COOKIE)):
-            return None
-        if bearer.allowed(request.headers.get("authorization"), self._token):
-            return None
-        if request.method not in ("GET", "HEAD"):
-            return PlainTextResponse("You are signed out. Go back, sign in and try again.\n", status_code=401)
+        if not reads:
+            text = "You may look, but not act." if reader else "You are signed out. Go back and sign in."
+            return PlainTextResponse(text + "\n", status_code=403 if reader else 401)
         if request.headers.get("sec-fetch-site") == "cross-site":
             return HTMLResponse(_AGAIN)
         asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(f"{SIGN_IN}?next={quote(asked)}", status_code=303)
+
+    def _reader(self, request: Request) -> Reader | None:
+        if self._token is None:
+            return Reader(may_act=True, signed_in=False)
+        right = self._sessions.right(request.cookies.get(COOKIE))
+        if right is not None:
+            return Reader(may_act=right == "act", signed_in=True)
+        if bearer.allowed(request.headers.get("authorization"), self._token):
+            return Reader(may_act=True, signed_in=False)
+        return None
 
 
 def from_here(request: Request) -> bool:

@@ -45,6 +45,7 @@ class IncidentPage:
         incident = oncall.find(self._store, incident_id)
         until = incident.ended_at or incident.resolved_at or now
         return page(
+            request,
             "incident.html",
             status,
             incident=incident,

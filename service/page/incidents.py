@@ -43,6 +43,7 @@ class IncidentsPage:
         rows = [row_of(incident, now) for incident in found[:ROWS]]
         older = rows[-1].incident.opened_at if len(found) > ROWS else None
         return page(
+            request,
             "incidents.html",
             rows=rows,
             state=state,

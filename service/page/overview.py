@@ -46,7 +46,9 @@ class OverviewPage:
         snapshot = self._glances.latest()
         if not snapshot.glances:
             return page(
-                "start.html", endpoint=f"{request.url.scheme}://{request.headers.get('host', '127.0.0.1:4318')}"
+                request,
+                "start.html",
+                endpoint=f"{request.url.scheme}://{request.headers.get('host', '127.0.0.1:4318')}",
             )
         asked = given.text(request, "q") or ""
         sort = given.choice(request, "sort", SORTS)
@@ -62,6 +64,7 @@ class OverviewPage:
             return url("/", **{**now, **changed})
 
         return page(
+            request,
             "overview.html",
             rows=rows,
             snapshot=snapshot,

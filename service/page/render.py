@@ -8,11 +8,13 @@ from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import jinja2
-from markupsafe import Markup, escape
+from markupsafe import Markup
+from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from driftbell.alerts import wording
 from driftbell.alerts.plain import plain
+from driftbell.service.page.guard import READER
 
 FOLDER = Path(__file__).parent
 MISSING = Markup('<span class="none" title="not known">–</span>')
@@ -98,15 +100,7 @@ _TEMPLATES.filters.update(
 )
 
 
-def page(template: str, status: int = 200, /, **values: object) -> HTMLResponse:
-    """One page as a response."""
-    return HTMLResponse(_TEMPLATES.get_template(template).render(values), status_code=status)
-
-
-def markup(template: str, macro: str) -> Callable[..., str]:
-    """A macro of a template, to be called from Python."""
-    found: Callable[..., str] = getattr(_TEMPLATES.get_template(template).module, macro)
-    return found
-
-
-__all__ = ["MISSING", "ago", "asset", "count", "escape", "markup", "moment", "named", "page", "url"]
+def page(request: Request, template: str, status: int = 200, /, **values: object) -> HTMLResponse:
+    """One page as a response to who asks."""
+    shown = _TEMPLATES.get_template(template).render(values, reader=request.scope[READER])
+    return HTMLResponse(shown, status_code=status)

@@ -13,13 +13,14 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from driftbell.alerts.secret import SecretMissingError, resolve_url
+from driftbell.alerts.secret import SecretMissingError, resolve, resolve_url
 from driftbell.collectors.batch import StoreUnavailableError
 from driftbell.collectors.query import BadQueryError
 from driftbell.collectors.store import Store
 from driftbell.service import oncall
 from driftbell.service.api_input import BadRequestError
 from driftbell.service.config import Config
+from driftbell.service.failure import Failure
 from driftbell.service.job import Job
 from driftbell.service.page.calls import CallsPage
 from driftbell.service.page.form import form_of
@@ -35,6 +36,7 @@ from driftbell.service.page.trust import TrustPage
 from driftbell.service.page.workflow import WorkflowPage
 
 log = logging.getLogger("driftbell.service")
+SIGN_OUT = "/signout"
 STATIC = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
 
@@ -51,7 +53,7 @@ class Site:
         clock: Callable[[], float],
     ) -> None:
         self._config, self._token = config, token
-        self._sessions = Sessions(token, clock)
+        self._sessions = Sessions(token, _secret(config), clock)
         incident = IncidentPage(store, config, self._sessions, clock)
         self._routes = [
             Route("/", OverviewPage(glances, clock).show),
@@ -67,7 +69,7 @@ class Site:
             Route("/telemetry", TrustPage(store, jobs, clock).show),
             Route(SIGN_IN, self._ask_token, methods=["GET"]),
             Route(SIGN_IN, self._sign_in, methods=["POST"]),
-            Route("/signout", self._sign_out, methods=["POST"]),
+            Route(SIGN_OUT, self._sign_out, methods=["POST"]),
             Route("/static/{name}", _static),
         ]
 
@@ -94,7 +96,7 @@ class Site:
         return [host] if host else []
 
     def _ask_token(self, request: Request) -> Response:
-        return page("signin.html", next=_inside(request.query_params.get("next")), error=None)
+        return page(request, "signin.html", next=_inside(request.query_params.get("next")), error=None)
 
     async def _sign_in(self, request: Request) -> Response:
         form = await form_of(request)
@@ -103,10 +105,10 @@ class Site:
             raise BadRequestError("sign in on the page of this service itself", 403)
         if self._sessions.paused():
             error = "Too many wrong tokens. Wait a minute."
-            return page("signin.html", 429, next=where, error=error)
+            return page(request, "signin.html", 429, next=where, error=error)
         cookie = self._sessions.sign_in(form.get("token", ""))
         if cookie is None:
-            return page("signin.html", 403, next=where, error="That is not the token of this service.")
+            return page(request, "signin.html", 403, next=where, error="That is not the token of this service.")
         response = RedirectResponse(where, status_code=303)
         secure = request.url.scheme == "https"
         response.set_cookie(COOKIE, cookie, max_age=int(LASTS), httponly=True, samesite="strict", secure=secure)
@@ -120,9 +122,17 @@ class Site:
         return response
 
 
+def _secret(config: Config) -> str | None:
+    """The token of who may look; raises `Failure` when it cannot be read."""
+    try:
+        return None if config.view_token is None else resolve(config.view_token)
+    except SecretMissingError as error:
+        raise Failure(f"view_token: {error}") from None
+
+
 def _is_free(path: str) -> bool:
     """What is shown without signing in."""
-    return path == SIGN_IN or path.startswith("/static/")
+    return path in (SIGN_IN, SIGN_OUT) or path.startswith("/static/")
 
 
 def _inside(path: str | None) -> str:
@@ -141,26 +151,26 @@ def _static(request: Request) -> Response:
     return FileResponse(file, media_type=STATIC[name], headers={"Cache-Control": kept})
 
 
-def _told(_request: Request, error: Exception) -> Response:
+def _told(request: Request, error: Exception) -> Response:
     status = 404 if isinstance(error, oncall.NotFoundError) else getattr(error, "status", 400)
     title = "Not found" if status == 404 else "That does not work"
-    return page("error.html", status, title=title, text=str(error))
+    return page(request, "error.html", status, title=title, text=str(error))
 
 
-def _unavailable(_request: Request, _error: Exception) -> Response:
+def _unavailable(request: Request, _error: Exception) -> Response:
     text = "The store cannot be read or written at the moment. Try again in a few seconds."
-    return page("error.html", 503, title="Not now", text=text)
+    return page(request, "error.html", 503, title="Not now", text=text)
 
 
-def _http_error(_request: Request, error: Exception) -> Response:
+def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     title = "Not found" if error.status_code == 404 else "That does not work"
-    return page("error.html", error.status_code, title=title, text="There is nothing at this address.")
+    return page(request, "error.html", error.status_code, title=title, text="There is nothing at this address.")
 
 
 def _unforeseen(request: Request, error: Exception) -> Response:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return page("error.html", 500, title="A defect", text="The log of the service says more.")
+    return page(request, "error.html", 500, title="A defect", text="The log of the service says more.")
 
 
 ERRORS = {

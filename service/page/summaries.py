@@ -37,7 +37,9 @@ class SummariesPage:
             if chosen is None:
                 raise oncall.NotFoundError("there is no such summary")
         data = archive.load(db, chosen.recipient, chosen.week) if chosen else self._computed()
-        return page("summaries.html", issued=issued, chosen=chosen, data=data, letter=data["letter"] if data else None)
+        return page(
+            request, "summaries.html", issued=issued, chosen=chosen, data=data, letter=data["letter"] if data else None
+        )
 
     def _computed(self) -> dict[str, Any] | None:
         """The last full week of everything, as it would be told now."""

@@ -59,6 +59,7 @@ class TrustPage:
         senders = [Sender(name, counters, spark(lines[name])) for name, counters in sums.items()]
         senders.sort(key=lambda sender: (-sum(sender.of(name) for name in LOSSES), -sender.of("received")))
         return page(
+            request,
             "telemetry.html",
             senders=senders[:MOST_SERVICES],
             more=max(len(senders) - MOST_SERVICES, 0),

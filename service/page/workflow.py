@@ -97,6 +97,7 @@ class WorkflowPage:
         learning = learning_of(self._store, self._config.detectors, scene.workflow, self._clock())
         rows = [row_of(incident, self._clock()) for incident in scene.incidents[:LISTED]]
         return page(
+            request,
             "workflow.html",
             scene=scene,
             groups=groups,
@@ -116,6 +117,7 @@ class WorkflowPage:
         dimensions = [name for name in SPLITS if len(scene.choices[name]) > 1]
         split = given.choice(request, "by", ("", *SPLITS)) or next(iter(dimensions), SPLITS[0])
         return page(
+            request,
             "series.html",
             scene=scene,
             shown=shown,

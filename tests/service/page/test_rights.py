@@ -149,6 +149,25 @@ def test_the_configured_name_is_too_and_senders_may_use_any(serve):
     assert sent.status_code == 200
 
 
+def test_who_may_look_sees_everything_and_changes_nothing(serve, monkeypatch):
+    monkeypatch.setenv("PAGE_TOKEN", TOKEN)
+    monkeypatch.setenv("PAGE_VIEW", "only-to-look")
+    running = serve(token="env:PAGE_TOKEN", view_token="env:PAGE_VIEW")
+    fill(running, Authorization=f"Bearer {TOKEN}")
+    incident = opened(running)
+    owner = Reader(running, requests.Session())
+    assert sign_in(owner, "only-to-look").status_code == 303
+    text = owner.get(f"/incidents/{incident}").text
+    assert "Input tokens in amer trebled." in text
+    assert "form_token" not in text
+    boss = Reader(running, requests.Session())
+    sign_in(boss)
+    token = boss.form_token(f"/incidents/{incident}")
+    assert owner.post(f"/incidents/{incident}/ack", form_token=token).status_code == 403
+    assert owner.get("/api/v1/calls", headers={"Authorization": "Bearer only-to-look"}).status_code == 401
+    assert boss.post(f"/incidents/{incident}/ack", form_token=token).status_code == 303
+
+
 def act(reader: Reader, incident: str, action: str, **fields: str) -> requests.Response:
     token = reader.form_token(f"/incidents/{incident}")
     return reader.post(f"/incidents/{incident}/{action}", form_token=token, **fields)
