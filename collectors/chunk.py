@@ -37,8 +37,12 @@ _part, _judgement, _task, _marker = (attrgetter(*columns) for columns in _COLUMN
 
 def pack(readings: Sequence[Reading]) -> bytes:
     """``readings`` as one compressed chunk: a line with the columns, then per reading its trace id and its row."""
-    lines = [_encode(_COLUMNS), *(reading.trace_id + _encode(_row(reading)) for reading in readings)]
-    return zlib.compress("\n".join(lines).encode(), 6)
+    return zlib.compress(text_of(readings).encode(), 6)
+
+
+def text_of(readings: Sequence[Reading]) -> str:
+    """The lines that `pack` compresses, for a store that compresses by itself."""
+    return "\n".join([_encode(_COLUMNS), *(reading.trace_id + _encode(_row(reading)) for reading in readings)])
 
 
 def pack_filled(spans: Sequence[Filled]) -> bytes:
@@ -52,7 +56,7 @@ def pack_filled(spans: Sequence[Filled]) -> bytes:
         "t": list(numbers),
         "n": [index[template.number] for template in templates],
         "p": [len(parent) and 1 for parent in parents],
-        "v": {at: column for at, column in enumerate(columns) if any(value is not None for value in column)},
+        "v": {at: column for at, column in enumerate(columns) if column.count(None) < len(column)},
     }
     lengths = array("q", map(sub, ends, starts)).tobytes()
     first = min(ends)
@@ -76,7 +80,12 @@ def unpack(db: sqlite3.Connection, data: bytes, traces: Container[int] | None = 
     """
     if data[0] == _FILLED:
         return [reading_again(one) for one in _filled(db, data, traces)]
-    first, *lines = zlib.decompress(data).decode().split("\n")
+    return read_text(zlib.decompress(data).decode(), traces)
+
+
+def read_text(text: str, traces: Container[int] | None = None) -> list[Reading]:
+    """Inverse of `text_of`."""
+    first, *lines = text.split("\n")
     columns = json.loads(first)
     known = [[name if name in now else None for name in then] for then, now in zip(columns, _COLUMNS, strict=True)]
     return [

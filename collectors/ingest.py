@@ -75,6 +75,7 @@ class Rows:
     """Parameters of the statements of one transaction."""
 
     calls: list[rows.Row] = field(default_factory=list)
+    common_calls: list[rows.Row] = field(default_factory=list)
     templates: dict[int, Template] = field(default_factory=dict)
     dimensions: dict[int, tuple[str | None, ...]] = field(default_factory=dict)
     attributes: dict[int, str] = field(default_factory=dict)
@@ -86,6 +87,7 @@ class Rows:
     firsts: list[First] = field(default_factory=list)
     noted: dict[tuple[int, int], float] = field(default_factory=dict)
     too_old: Counter[str] = field(default_factory=Counter)
+    unnamed: Counter[str] = field(default_factory=Counter)
 
 
 class Ingest:
@@ -125,7 +127,8 @@ class Ingest:
                 count_calls(counters, group, said.calls)
             for reading in connection.duplicates:
                 counters[reading.service or UNKNOWN, "duplicated"] += 1
-            counters.update({(service, "too_old"): number for service, number in new.too_old.items()})
+            for counter, by_service in (("too_old", new.too_old), ("unnamed", new.unnamed)):
+                counters.update({(service, counter): number for service, number in by_service.items()})
             self.db.execute("BEGIN IMMEDIATE")
             new.dirty |= self._measure(prepared)
             self._write(batches, connection, told, new, now)
@@ -163,7 +166,8 @@ class Ingest:
                 template = span[0]
                 if self._known_templates.get(template.number, _NEVER) < now - TEMPLATE_NOTED_S:
                     new.templates[template.number] = template
-            recipe = self._recipe(core := spans.copy())
+            core = spans if len(spans) == 1 else spans.copy()
+            recipe = self._recipe(core)
             if recipe is True:
                 continue
             if recipe is False:
@@ -200,7 +204,7 @@ class Ingest:
             count_call(counters, spans[recipe.leaf][0].service, call, call.cost_usd is not None)
             return
         variant = recipe.variant(priced, spans)
-        number, ts = self._workflows.number(variant.call.workflow), row[TS]
+        number, ts = self._workflows.number(variant.call.workflow, variant.service), row[TS]
         if self._workflows.floors and ts < self._workflows.floors.get(number, _NEVER):
             new.too_old[spans[recipe.leaf][0].service] += 1
             return
@@ -208,19 +212,25 @@ class Ingest:
             new.variants.append(variant)
         variant.times.append(ts)
         row[:4] = trace, number, self._dimensions(new, variant.names), self._attributes_of(new, recipe, spans)
-        new.calls.append(tuple(row))
+        if recipe.rare:
+            new.calls.append(tuple(row))
+        else:
+            new.common_calls.append(rows.common(row))
 
     def _note(self, new: Rows, counters: Counters) -> None:
         """What follows from the calls that were made by recipes, for all of a kind at once."""
         for variant in new.variants:
             call, times = variant.call, variant.times
             variant.times = []
-            number, first, last = self._workflows.number(call.workflow), min(times), max(times)
+            number = self._workflows.number(call.workflow, variant.service)
+            first, last = min(times), max(times)
             self._workflows.saw_call(number, call, first)
             self._workflows.saw_call(number, call, last)
             self._first(new, number, self._dimensions(new, variant.names), call, first)
             new.dirty.update((number, minute) for minute in set(map(minute_of, times)))
             count_call(counters, variant.service, call, variant.priced, len(times))
+            if self._workflows.is_other(number):
+                counters[variant.service, "unnamed"] += len(times)
 
     def _measure(self, prepared: Sequence[Prepared]) -> set[tuple[int, int]]:
         """Store what metrics say of services that tell of no calls in spans; the minutes that change."""
@@ -256,11 +266,14 @@ class Ingest:
     ) -> None:
         """Turn records into rows. ``home`` is one of the connected traces, ``readings`` the spans that they are of."""
         for call in said.calls:
-            number = self._workflows.number(call.workflow)
+            known = self._workflows.known(call.workflow)
+            number = known or self._workflows.number(call.workflow, _sender(readings, call) if readings else service)
             if call.ts < self._workflows.floors.get(number, _NEVER):
                 new.too_old[_sender(readings, call) or service] += 1
                 continue
             self._workflows.saw_call(number, call, call.ts)
+            if self._workflows.is_other(number):
+                new.unnamed[_sender(readings, call) or service] += 1
             dimensions = self._dimensions(new, rows.call_names(call))
             self._first(new, number, dimensions, call, call.ts)
             at = home if home is None else rows.trace_key(call.trace_id)
@@ -323,6 +336,7 @@ class Ingest:
         db.executemany(rows.INSERT_DIMENSIONS, [(number, *names) for number, names in new.dimensions.items()])
         db.executemany(rows.INSERT_ATTRIBUTES, list(new.attributes.items()))
         db.executemany(rows.INSERT_CALL, new.calls)
+        db.executemany(rows.INSERT_COMMON_CALL, new.common_calls)
         db.executemany(rows.INSERT_JUDGEMENT, new.judgements)
         db.executemany(rows.INSERT_TASK, new.manual_tasks)
         db.executemany(rows.INSERT_MARKER, new.markers)
@@ -347,8 +361,10 @@ class Ingest:
             self.db.executemany("DELETE FROM calls WHERE home = ? AND span_id = ?", again)
 
 
-def _sender(readings: Sequence[Reading], call: Call) -> str:
-    return next((r.service for r in readings if r.key == (call.trace_id, call.span_id)), "")
+def _sender(readings: Sequence[Reading], call: Call) -> str | None:
+    """The service that sent a call; None when none of its spans came just now."""
+    exact = next((r.service for r in readings if r.key == (call.trace_id, call.span_id)), "")
+    return exact or next((r.service for r in readings if r.service), None)
 
 
 def _extend(spans: dict[str, metered.Span], service: str, start: float) -> None:

@@ -69,7 +69,8 @@ class Recipe:
     """``call`` is the call without what varies; ``leaf`` the position of the span that has its times and ids.
 
     ``columns`` are ``(column of the row, span, place)``, ``labels`` ``(field of the call, span, place)`` and
-    ``attributes`` ``(attribute, span, place)``. ``fixed`` is the number of the attributes where none varies.
+    ``attributes`` ``(attribute, span, place)``. ``rare`` tells whether it may have any of
+    the columns `rows.RARE`; ``fixed`` is the number of the attributes where none varies.
     """
 
     leaf: int
@@ -78,6 +79,7 @@ class Recipe:
     columns: tuple[tuple[int, int, int], ...]
     labels: tuple[tuple[str, int, int], ...]
     attributes: tuple[tuple[str, int, int], ...]
+    rare: bool = True
     fixed: int | None = None
     days: dict[int, Priced | None] = field(default_factory=dict)
 
@@ -248,7 +250,9 @@ def _difference(probes: Sequence[Filled], leaf: int, one: Call, other: Call) -> 
     if replace(other, **_without(one)) != replace(one, attributes=other.attributes):
         return False
     row = list(rows.call_row(bare, None, 0, 0, None))
-    return Recipe(leaf, bare, row, tuple(columns), tuple(labels), attributes)
+    given = {name for name, value in zip(rows.CALL_COLUMNS, row, strict=True) if value is not None}
+    rare = not rows.RARE.isdisjoint(given | {rows.CALL_COLUMNS[column] for column, _, _ in columns})
+    return Recipe(leaf, bare, row, tuple(columns), tuple(labels), attributes, rare)
 
 
 def _replaced(call: Call, fields: dict[str, Any]) -> Call:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import fields
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 from driftbell.collectors.call import Call, Judgement, ManualTask, Marker, Source, Status, UsageSource
@@ -45,6 +45,15 @@ def _select_calls(apart: dict[str, str]) -> str:
 
 
 INSERT_CALL = _insert("calls", CALL_COLUMNS)
+RARE = frozenset(
+    {"sources", "cache_write_tokens", "reasoning_tokens", "ttft_ms", "refused", "format_ok", "fallback", "citations"}
+    | {"retrieval_ms"}
+)
+_COMMON = [at for at, name in enumerate(CALL_COLUMNS) if name not in RARE]
+INSERT_COMMON_CALL = _insert("calls", [CALL_COLUMNS[at] for at in _COMMON])
+"""`INSERT_CALL` for calls without any of the columns `RARE`, which takes two thirds of the time."""
+common = itemgetter(*_COMMON)
+"""The parameters of `INSERT_COMMON_CALL` from those of `INSERT_CALL`."""
 INSERT_DIMENSIONS = _insert("dimensions", ("id", *_NAMES), "INSERT OR IGNORE")
 INSERT_ATTRIBUTES = _insert("attributes", ("id", "text"), "INSERT OR IGNORE")
 SELECT_CALLS = (

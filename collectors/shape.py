@@ -50,6 +50,9 @@ FIELDS: dict[str, Type] = {
 """Fields whose attributes are slots, and of what type they have to be. Their order is stored: add at the end only."""
 LABELS = frozenset({"workflow", "segment", "risk_tier", "owner", "prompt_name", "prompt_version"})
 """Those of them that are slots only where they turned out to vary a lot."""
+UNIQUE = frozenset({"response_id", "session_id", "user_id", "ttft_s", "ttft_ms", "cost", "retrieval_ms"})
+"""Those of them whose values rarely come again."""
+MEMO = 8192
 KEPT_FROM = 24
 """Place of the first attribute that is kept as it came."""
 PLACES = {name: at for at, name in enumerate(FIELDS)}
@@ -60,12 +63,16 @@ _MOST_INT_BYTES = 7
 
 
 class Column(NamedTuple):
-    """A varying attribute: its position, the beginnings of its bytes by their number, its parser and its place."""
+    """A varying attribute: its position, the beginnings of its bytes by their number, its parser and its place.
+
+    ``memo`` holds the values that were parsed lately, where values come again.
+    """
 
     at: int
     heads: dict[int, tuple[bytes, int]]
     parse: Callable[[bytes], Value | None]
     place: int | None
+    memo: dict[bytes, Value] | None
 
 
 @dataclass(slots=True)
@@ -93,8 +100,12 @@ class Shape:
     def fill(self, raws: Sequence[bytes]) -> list[Value | None] | None:
         """The varying values by place, or ``None`` if ``raws`` are not of this shape."""
         found: list[Value | None] = [None] * self.size
-        for at, heads, parse, place in self.columns:
+        for at, heads, parse, place, memo in self.columns:
             raw = raws[at]
+            if memo is not None and (value := memo.get(raw)) is not None:
+                if place is not None:
+                    found[place] = value
+                continue
             head = heads.get(len(raw))
             if head is None or not raw.startswith(head[0]):
                 return None
@@ -103,6 +114,10 @@ class Shape:
                 return None
             if place is not None:
                 found[place] = value
+            if memo is not None:
+                if len(memo) >= MEMO:
+                    memo.clear()
+                memo[raw] = value
         return found
 
 
@@ -120,12 +135,12 @@ def shape_of(keys: tuple[str, ...], raws: Sequence[bytes], varying: Iterable[int
         if kind is None:
             continue
         if name in FIELDS and FIELDS[name] == kind and winners[name] == key and (name not in LABELS or at in asked):
-            columns.append(Column(at, *_reader(key, kind), PLACES[name]))
+            columns.append(Column(at, *_reader(key, kind), PLACES[name], None if name in UNIQUE else {}))
         elif at in asked and may_be_kept(key):
-            columns.append(Column(at, *_reader(key, kind), KEPT_FROM + len(kept)))
+            columns.append(Column(at, *_reader(key, kind), KEPT_FROM + len(kept), {}))
             kept.append(key)
         elif at in asked:
-            columns.append(Column(at, *_reader(key, kind), None))
+            columns.append(Column(at, *_reader(key, kind), None, {}))
         else:
             continue
         chosen.add(at)

@@ -64,7 +64,8 @@ def sort_out(db: sqlite3.Connection, spans: Sequence[Filled], readings: Iterable
                 links.append((key, trace))
                 if key != of_all:
                     wide.add(of_all)
-                _hold(holder, tied, of_all, trace)
+                if holder.setdefault(of_all, trace) != trace:
+                    tied.update((holder[of_all], trace))
     tied |= {trace for key in holder.keys() & traces.keys() for trace in (key, holder[key])}
     tied |= _known(db, traces, holder, wide)
     if not tied:

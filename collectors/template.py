@@ -222,9 +222,11 @@ def _is_plain(trace: bytes, span: bytes, parent: bytes, start: int, end: int) ->
 
 def _signature(message: Any) -> object:
     """The names of a span's events; ``True``, which no template has, if one of them may mean something."""
-    events = message.events
+    events = list(message.events)
     if not events:
         return None
+    if len(events) == 1:
+        return _event_name(events[0]) or True
     names = {_event_name(raw) for raw in events}
     if None in names:
         return True
