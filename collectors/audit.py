@@ -34,7 +34,7 @@ def trail(db: sqlite3.Connection, trace_id: str, span_id: str) -> Trail | None:
     if call is None:
         return None
     spans, tied = gathered(db, trace)
-    judged = [each for each in _judgements(db, tied) if _speaks_of(each, call)]
+    judged = [each for each in _judgements(db, tied) if speaks_of(each, call)]
     siblings = tuple(other for other in calls if other is not call)
     return Trail(call, tuple(judged), tuple(spans), siblings)
 
@@ -45,7 +45,8 @@ def _judgements(db: sqlite3.Connection, traces: set[int]) -> list[Judgement]:
     return [rows.judgement_of(row) for row in db.execute(query, (json.dumps(sorted(traces)),))]
 
 
-def _speaks_of(judgement: Judgement, call: Call) -> bool:
+def speaks_of(judgement: Judgement, call: Call) -> bool:
+    """Whether a judgement is of this call."""
     if judgement.call_trace_id is not None:
         return judgement.call_trace_id == call.trace_id and judgement.call_span_id in (None, "", call.span_id)
     return judgement.response_id is not None and judgement.response_id == call.response_id

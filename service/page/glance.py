@@ -47,9 +47,13 @@ class Glance:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All workflows, the worst first, at epoch second ``at``; ``own`` are incidents about the alerting itself."""
+    """All workflows, the worst first, at epoch second ``at``; ``own`` are incidents about the alerting itself.
+
+    ``learns`` is how many seconds a workflow is learned before it may ring.
+    """
 
     at: float
+    learns: float
     glances: tuple[Glance, ...]
     own: tuple[Incident, ...]
 
@@ -92,7 +96,7 @@ class Glances:
         glances = [self._glance(w, of.pop(w.name, []), now) for w in workflows]
         own = tuple(incident for rest in of.values() for incident in rest)
         glances.sort(key=lambda glance: (glance.rank, glance.workflow.name))
-        return Snapshot(now, tuple(glances), own)
+        return Snapshot(now, self._learn, tuple(glances), own)
 
     def _read(self, now: float) -> None:
         """Bring the remembered hours and days up to date."""

@@ -7,10 +7,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from driftbell.alerts.plain import plain
+from driftbell.alerts.wording import duration
 from driftbell.service.page import asked as given
 from driftbell.service.page.chart import spark
 from driftbell.service.page.figures import COLUMNS
-from driftbell.service.page.glance import Glance, Glances
+from driftbell.service.page.glance import DAY, Glance, Glances, Snapshot
 from driftbell.service.page.render import page, url
 
 ROWS = 50
@@ -33,6 +34,7 @@ class Row:
     glance: Glance
     state: str
     spark: str
+    note: str = ""
 
 
 class OverviewPage:
@@ -56,7 +58,7 @@ class OverviewPage:
         found = [g for g in _sorted(snapshot.glances, sort) if _fits(g, asked) and state in ("", g.state)]
         pages = max(-(-len(found) // ROWS), 1)
         number = min(given.number(request, "page", 10_000), pages)
-        rows = [Row(g, STATES[g.state], spark(g.hourly)) for g in found[(number - 1) * ROWS : number * ROWS]]
+        rows = [_row(g, snapshot) for g in found[(number - 1) * ROWS : number * ROWS]]
         counts = {name: sum(1 for g in snapshot.glances if g.state == name) for name in STATES}
 
         def link(**changed: object) -> str:
@@ -83,6 +85,16 @@ class OverviewPage:
             pages=pages,
             link=link,
         )
+
+
+def _row(glance: Glance, snapshot: Snapshot) -> Row:
+    note = ""
+    if glance.state == "learning":
+        days = (snapshot.at - glance.workflow.first_ts) / DAY
+        note = f"day {max(int(days), 0) + 1} of {snapshot.learns / DAY:g}"
+    elif glance.state == "quiet":
+        note = f"for {duration(snapshot.at - glance.workflow.newest_ts)}"
+    return Row(glance, STATES[glance.state], spark(glance.hourly), note)
 
 
 def _sorted(glances: Sequence[Glance], sort: str) -> Sequence[Glance]:

@@ -186,6 +186,23 @@ def test_an_incident_shows_its_evidence_its_deliveries_and_parts_that_sum(reader
     assert "<svg" in text
 
 
+def test_an_incident_about_the_alerting_itself_has_a_page_and_a_place_on_the_overview(reader):
+    about = {"workflow": "driftbell", "family": "instrument", "metric": "delivery", "unit": "calls", "segment": "slack"}
+    incident = opened(reader.running, **about)
+    answer = reader.get(f"/incidents/{incident}")
+    assert answer.status_code == 200
+    assert "/workflow?name=driftbell" not in answer.text
+    reader.running.time[0] += 60
+    assert "driftbell itself" in reader.get("/").text
+
+
+def test_a_new_workflow_says_how_far_it_is_learned(shown):
+    assert "day 2 of 5" in shown.get("/").text
+    text = shown.get("/workflow?name=triage").text
+    assert "Still learning: day 2 of 5" in text
+    assert "<progress" in text
+
+
 def test_a_reader_without_a_script_still_gets_times_in_utc(shown):
     text = shown.get("/incidents?state=all").text + shown.get("/calls").text
     assert re.search(r"<time datetime=\"[0-9T:-]+Z\"[^>]*>[^<]* UTC</time>", text)
