@@ -62,11 +62,13 @@ class ClickHouseStore(Store):
         *,
         client: Client,
         shard: Shard,
+        watches: bool,
     ) -> None:
         super().__init__(path, migrations, prices, clock, busy)
         schema.create(client)
         self._client = client
         self._shard = shard
+        self._watches = watches
         self._version = Version(client).next
         self._interpreter = Interpreter(client, prices, self._version)
         self._rebuilder = Rebuilder(client, self._version, shard.owns)
@@ -85,17 +87,20 @@ class ClickHouseStore(Store):
         clock: Callable[[], float] = time.time,
         *,
         shard: Shard = Shard(),  # noqa: B008  # it is frozen
+        watches: bool = True,
         max_waiting: int = 2000,
         max_waiting_bytes: int = 256 << 20,
         max_wait: float = 5.0,
     ) -> Self:
         """Open the tables in ClickHouse and the file in ``data_dir``; raises `StoreUnavailableError`.
 
-        The limits are those of `Store.open`; one insert takes longer than a commit to a file, and holds more.
+        ``watches`` is false beside the process that watches this shard: then calls are made and points rebuilt there,
+        and not here. The other limits are those of `Store.open`; an insert takes longer than a commit to a file.
         """
         try:
             data_dir.mkdir(parents=True, exist_ok=True)
-            store = cls(data_dir / FILE, migrations, prices or PriceTable(), clock, 2.0, client=client, shard=shard)
+            table, place = prices or PriceTable(), data_dir / FILE
+            store = cls(place, migrations, table, clock, 2.0, client=client, shard=shard, watches=watches)
         except (OSError, sqlite3.Error) as error:
             raise StoreUnavailableError(f"cannot open {data_dir / FILE}: {error}") from error
         store._writer = Writer(store._commit, Limit(max_waiting, max_waiting_bytes, max_wait))
@@ -108,6 +113,8 @@ class ClickHouseStore(Store):
 
     def refresh_points(self, limit: int = 500, until: float = float("-inf")) -> bool:
         """See `Store.refresh_points`; raises `StoreUnavailableError` too when the process that interprets is behind."""
+        if not self._watches:
+            return False
         with self._refreshing:
             try:
                 more = self._refresh(limit, until)

@@ -22,7 +22,8 @@ def load_sums(client: Client, since: float, until: float, step: int, service: st
         "AND ({all:UInt8} OR service = {service:String}) GROUP BY start, service, counter ORDER BY start, service"
     )
     given = {"began": began, "step": step, "since": since, "until": until}
+    whose = {"all": int(service is None), "service": service or ""}
     points: dict[tuple[int, str], TrustPoint] = {}
-    for start, name, counter, value in client.query(query, {**given, "all": int(service is None), "service": service or ""}):
+    for start, name, counter, value in client.query(query, given | whose):
         points.setdefault((start, name), TrustPoint(start, name)).counters[counter] = value
     return list(points.values())
