@@ -7,7 +7,7 @@ SQLite shows in the methods except the handle of `write`, which each package use
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +27,7 @@ from driftbell.collectors.query import CallPage, Usage
 from driftbell.collectors.retention import RetentionPolicy
 from driftbell.collectors.rollup import MINUTE
 from driftbell.collectors.search import Found, Slice, Wanted, search, slices
+from driftbell.collectors.sums import load_sums
 from driftbell.collectors.totals import Totals, count_points, load_totals
 from driftbell.collectors.trust import TrustPoint
 from driftbell.collectors.workflows import Workflow, Workflows, load_workflows
@@ -152,6 +153,12 @@ class Store:
         """How many points `points` would return."""
         number = self._number(workflow)
         return 0 if number is None else count_points(self.read(), _RESOLUTIONS[resolution], number, since, until)
+
+    def sums(
+        self, workflow: str, since: float, until: float, resolution: Resolution, histograms: Container[str] = ()
+    ) -> Iterator[Point]:
+        """Like `points`, but only ``histograms`` have their buckets, and few points are held at a time."""
+        return load_sums(self.read(), workflow, since, until, resolution, histograms)
 
     def totals(self, since: float, until: float, resolution: Resolution = "hour") -> Iterator[Totals]:
         """What the points of every workflow add up to, per interval that starts in ``[since, until)``."""

@@ -14,6 +14,7 @@ from driftbell.collectors.clickhouse import points, records, spans
 from driftbell.collectors.clickhouse.client import Client
 from driftbell.collectors.clickhouse.records import Kind, Place, Placed
 from driftbell.collectors.clickhouse.registry import Registry
+from driftbell.collectors.clickhouse.slots import Slots
 from driftbell.collectors.clickhouse.trust import save_counters
 from driftbell.collectors.connect import Connected, connect_to
 from driftbell.collectors.firsts import firsts_of
@@ -24,8 +25,6 @@ from driftbell.collectors.trust import Counters, count_call
 
 PORTION = 2000
 """Traces that one step looks at."""
-SLACK_S = 3600
-"""An insert that takes longer than this to be seen could be overlooked; the driver gives up much earlier."""
 _TOLD = ("home", "kind", "workflow", "minute", "key", "received")
 
 
@@ -46,13 +45,13 @@ class Interpreter:
         self.registry = Registry(client)
         self._client = client
         self._version = version
-        self._slot = 0
+        self._slots = Slots()
 
     def step(self, now: float) -> bool:
         """Interpret a portion of the traces that were touched; whether there may be more."""
-        touched = self._touched()
+        touched = self._touched(self._slots.first(now))
         if not touched:
-            self._slot = max(self._slot, int(now) - SLACK_S)
+            self._slots.settle(now)
             return False
         traces = {trace for _, trace in touched}
         news = _News()
@@ -77,12 +76,12 @@ class Interpreter:
         self._add(news, said, None, now)
         self._write(news, (), now)
 
-    def _touched(self) -> Mapping[tuple[int, int], int]:
+    def _touched(self, slot: int) -> Mapping[tuple[int, int], int]:
         query = (
             "SELECT slot, trace, sum(times) AS t FROM arrived WHERE slot >= {slot:Int64} GROUP BY slot, trace "
             f"HAVING t > max(done) ORDER BY slot, trace LIMIT {PORTION}"
         )
-        return {(slot, trace): times for slot, trace, times in self._client.query(query, {"slot": self._slot})}
+        return {(slot, trace): times for slot, trace, times in self._client.query(query, {"slot": slot})}
 
     def _told(self, homes: Collection[int]) -> Mapping[int, list[tuple[Place, int]]]:
         found: dict[int, list[tuple[Place, int]]] = defaultdict(list)

@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -169,6 +169,12 @@ class ClickHouseStore(Store):
     def held(self, workflow: str, since: float, until: float, resolution: Resolution = "minute") -> int:
         """See `Store.held`."""
         return points.count(self._client, RESOLUTIONS[resolution], workflow, since, until)
+
+    def sums(
+        self, workflow: str, since: float, until: float, resolution: Resolution, histograms: Container[str] = ()
+    ) -> Iterator[Point]:
+        """See `Store.sums`."""
+        return points.sums(self._client, RESOLUTIONS[resolution], workflow, since, until, histograms)
 
     def totals(self, since: float, until: float, resolution: Resolution = "hour") -> Iterator[Totals]:
         """See `Store.totals`, for the workflows of this process."""
