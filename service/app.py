@@ -115,6 +115,11 @@ class Service:
         self._rounds.evaluate()
         self._rounds.deliver()
 
+    def work_once(self) -> None:
+        """Do every job of the service once, now."""
+        for job in self._jobs:
+            job()
+
     def _start_grpc(self) -> str:
         """The address of gRPC as it is told in the ready line."""
         address = self._config.listen.grpc

@@ -138,7 +138,8 @@ def _scale(readings: Sequence[Reading], unit: str) -> tuple[float, float]:
     if unit == "score":
         floor = min([*seen, *(r.low for r in readings if r.low is not None)])
         low = max(0.0, floor - 0.15 * max(high - floor, 0.02))
-        return low, max(min(1.0, high + 0.15 * (high - low)), low + 0.02)
+        above = high + 0.15 * (high - low)
+        return low, max(min(1.0, above) if high <= 1.0 else above, low + 0.02)
     if unit == "share":
         return 0.0, min(high * _ROOM, max(1.0, high))
     return 0.0, high * _ROOM or 1.0
