@@ -13,6 +13,7 @@ from typing import Protocol
 from driftbell.collectors.chunk import unpack
 from driftbell.collectors.links import DETAIL, LINK_LIMIT
 from driftbell.collectors.reading import Reading, prevails
+from driftbell.collectors.recent import Recent
 from driftbell.collectors.rows import digest, signed, trace_key
 
 NAMED_LIMIT = 256
@@ -30,7 +31,7 @@ class Known(Protocol):
         """The stored ``(key, trace)`` of the keys ``exact``, and of those that differ from ``wide`` in detail only."""
         ...
 
-    def parts_of(self, traces: Iterable[int]) -> dict[int, list[int]]:
+    def parts_of(self, traces: Collection[int]) -> dict[int, list[int]]:
         """By trace: the chunks that hold spans of it."""
         ...
 
@@ -128,14 +129,15 @@ class _Graph:
 class _Stored:
     """`Known` of a SQLite file."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection, recent: Recent) -> None:
         self._db = db
+        self._recent = recent
 
     def linked(self, exact: Collection[int], wide: Collection[int]) -> list[tuple[int, int]]:
-        return linked(self._db, exact, wide)
+        return linked(self._db, self._recent, exact, wide)
 
-    def parts_of(self, traces: Iterable[int]) -> dict[int, list[int]]:
-        return parts_of(self._db, traces)
+    def parts_of(self, traces: Collection[int]) -> dict[int, list[int]]:
+        return parts_of(self._db, self._recent, traces)
 
     def readings(self, chunks: Sequence[int], traces: set[int]) -> Iterable[Reading]:
         query = "SELECT data FROM chunks WHERE id IN (SELECT value FROM json_each(?))"
@@ -143,9 +145,9 @@ class _Stored:
             yield from unpack(self._db, data, traces)
 
 
-def connect(db: sqlite3.Connection, readings: Iterable[Reading]) -> Connection:
+def connect(db: sqlite3.Connection, recent: Recent, readings: Iterable[Reading]) -> Connection:
     """Group ``readings`` with everything stored that belongs to them."""
-    return connect_to(_Stored(db), readings)
+    return connect_to(_Stored(db, recent), readings)
 
 
 def connect_to(known: Known, readings: Iterable[Reading]) -> Connection:
@@ -196,9 +198,11 @@ def _linked(known: Known, keys: set[int], graph: _Graph) -> dict[int, list[int]]
     return {key: list(traces) for key, traces in found.items() if len(traces) <= graph.limit(key)}
 
 
-def linked(db: sqlite3.Connection, exact: Collection[int], wide: Collection[int]) -> list[tuple[int, int]]:
+def linked(
+    db: sqlite3.Connection, recent: Recent, exact: Collection[int], wide: Collection[int]
+) -> list[tuple[int, int]]:
     """The stored ``(key, trace)`` of the keys ``exact``, and of those that differ from ``wide`` in detail only."""
-    found: list[tuple[int, int]] = []
+    found = recent.linked(exact, wide)
     if exact:
         query = "SELECT key, trace FROM links WHERE key IN (SELECT value FROM json_each(?))"
         found += db.execute(query, (json.dumps(list(exact)),)).fetchall()
@@ -211,14 +215,18 @@ def linked(db: sqlite3.Connection, exact: Collection[int], wide: Collection[int]
     return found
 
 
-def parts_of(db: sqlite3.Connection, traces: Iterable[int]) -> dict[int, list[int]]:
+def parts_of(db: sqlite3.Connection, recent: Recent, traces: Collection[int]) -> dict[int, list[int]]:
     """By trace: the chunks that hold spans of it."""
     rows = db.execute(
-        "SELECT trace, chunk FROM parts WHERE trace IN (SELECT value FROM json_each(?))", (json.dumps(list(traces)),)
+        "SELECT trace, chunk FROM parts WHERE trace IN (SELECT value FROM json_each(?)) AND chunk > 0",
+        (json.dumps(list(traces)),),
     )
     found: dict[int, list[int]] = {}
-    for trace, chunk in rows:
-        found.setdefault(trace, []).append(chunk)
+    for trace, chunk in (*rows, *recent.parts_of(traces)):
+        if chunk > 0:
+            held = found.setdefault(trace, [])
+            if chunk not in held:  # while keys move they are in both places
+                held.append(chunk)
     return found
 
 
@@ -231,7 +239,7 @@ def _fetch(known: Known, graph: _Graph, chunks: Sequence[int], traces: set[int])
 
 def gathered(db: sqlite3.Connection, trace: int) -> tuple[list[Reading], set[int]]:
     """What is stored of the spans of one trace, by end, and the traces that are tied to it (itself among them)."""
-    return gathered_from(_Stored(db), trace)
+    return gathered_from(_Stored(db, Recent(db)), trace)
 
 
 def gathered_from(known: Known, trace: int) -> tuple[list[Reading], set[int]]:

@@ -19,6 +19,7 @@ from driftbell.collectors.links import (
     window_number,
 )
 from driftbell.collectors.reading import Reading
+from driftbell.collectors.recent import Recent
 from driftbell.collectors.rows import trace_key
 from driftbell.collectors.shape import PLACES
 from driftbell.collectors.template import NANO, Filled, part_of
@@ -40,7 +41,7 @@ class Sorted:
     links: list[Link] = field(default_factory=list)
 
 
-def sort_out(db: sqlite3.Connection, spans: Sequence[Filled], readings: Iterable[Reading]) -> Sorted:
+def sort_out(db: sqlite3.Connection, recent: Recent, spans: Sequence[Filled], readings: Iterable[Reading]) -> Sorted:
     """Sort out ``spans`` that came together with other ``readings``."""
     traces: dict[int, list[Filled]] = {}
     for trace, span in zip(_trace_keys(spans), spans, strict=True):
@@ -67,7 +68,7 @@ def sort_out(db: sqlite3.Connection, spans: Sequence[Filled], readings: Iterable
                 if holder.setdefault(of_all, trace) != trace:
                     tied.update((holder[of_all], trace))
     tied |= {trace for key in holder.keys() & traces.keys() for trace in (key, holder[key])}
-    tied |= _known(db, traces, holder, wide)
+    tied |= _known(db, recent, traces, holder, wide)
     if not tied:
         return Sorted(traces, [], links)
     alone = {trace: held for trace, held in traces.items() if trace not in tied}
@@ -90,11 +91,13 @@ def _hold(holder: dict[int, int], tied: set[int], key: int, trace: int) -> None:
         tied.update((first, trace))
 
 
-def _known(db: sqlite3.Connection, traces: dict[int, list[Filled]], holder: dict[int, int], wide: set[int]) -> set[int]:
+def _known(
+    db: sqlite3.Connection, recent: Recent, traces: dict[int, list[Filled]], holder: dict[int, int], wide: set[int]
+) -> set[int]:
     """The traces of which, or of whose keys, the store knows something."""
     exact = [key for key in holder if key not in wide]
-    known = set(parts_of(db, traces))
-    for key, _ in linked(db, [*exact, *traces], wide):
+    known = set(parts_of(db, recent, traces))
+    for key, _ in linked(db, recent, [*exact, *traces], wide):
         for one in (key, key & ~DETAIL):
             if one in holder:
                 known.add(holder[one])
