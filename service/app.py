@@ -172,6 +172,8 @@ class Service:
         return site.in_front_of(app, open_paths)
 
     def _close(self) -> None:
+        for job in self._jobs:
+            job.retire()
         self._scheduler.shutdown(wait=False)
         if self._grpc is not None:
             self._grpc.stop(grace=1.0)
