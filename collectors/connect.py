@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import orjson
+
 from driftbell.collectors.chunk import unpack
 from driftbell.collectors.links import DETAIL, LINK_LIMIT
 from driftbell.collectors.reading import Reading, prevails
@@ -205,13 +207,13 @@ def linked(
     found = recent.linked(exact, wide)
     if exact:
         query = "SELECT key, trace FROM links WHERE key IN (SELECT value FROM json_each(?))"
-        found += db.execute(query, (json.dumps(list(exact)),)).fetchall()
+        found += db.execute(query, (_list(exact),)).fetchall()
     if wide:
         query = (
             "SELECT l.key, l.trace FROM json_each(?) j CROSS JOIN links l "
             f"ON l.key > j.value AND l.key <= j.value + {DETAIL}"
         )
-        found += db.execute(query, (json.dumps(list(wide)),)).fetchall()
+        found += db.execute(query, (_list(wide),)).fetchall()
     return found
 
 
@@ -219,7 +221,7 @@ def parts_of(db: sqlite3.Connection, recent: Recent, traces: Collection[int]) ->
     """By trace: the chunks that hold spans of it."""
     rows = db.execute(
         "SELECT trace, chunk FROM parts WHERE trace IN (SELECT value FROM json_each(?)) AND chunk > 0",
-        (json.dumps(list(traces)),),
+        (_list(traces),),
     )
     found: dict[int, list[int]] = {}
     for trace, chunk in (*rows, *recent.parts_of(traces)):
@@ -228,6 +230,10 @@ def parts_of(db: sqlite3.Connection, recent: Recent, traces: Collection[int]) ->
             if chunk not in held:  # while keys move they are in both places
                 held.append(chunk)
     return found
+
+
+def _list(numbers: Iterable[int]) -> str:
+    return orjson.dumps(list(numbers)).decode()
 
 
 def _fetch(known: Known, graph: _Graph, chunks: Sequence[int], traces: set[int]) -> None:

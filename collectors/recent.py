@@ -62,13 +62,13 @@ class _Moving:
     pairs: tuple[Pairs, Pairs]
     done: int = 0
 
-    def portion(self, most: int) -> Iterator[tuple[str, list[list[int]]]]:
+    def portion(self, most: int) -> Iterator[tuple[str, list[Pair]]]:
         """The next pairs, by table."""
         at = self.done
         for table, pairs in zip(TABLES, self.pairs, strict=True):
             some = pairs[max(at, 0) : max(at, 0) + most]
             if at < len(pairs) and len(some):
-                yield table, some.tolist()
+                yield table, _tuples(some)
                 most -= len(some)
             at -= len(pairs)
 
@@ -92,7 +92,7 @@ class Recent:
         self._version = version
         self._young, self._moving, self._added, self._moved = _Generation(), None, None, 0
         for row, *blobs in db.execute("SELECT id, links, parts FROM unsorted ORDER BY id"):
-            links, parts = ([(key, value) for key, value in _pairs(blob).tolist()] for blob in blobs)
+            links, parts = (_tuples(_pairs(blob)) for blob in blobs)
             self._young.add(row, links, parts, blobs)
 
     def forget(self) -> None:
@@ -102,11 +102,11 @@ class Recent:
     def linked(self, exact: Collection[int], wide: Collection[int]) -> list[Pair]:
         """The ``(key, trace)`` of the keys ``exact``, and of those that differ from ``wide`` in detail only."""
         found: list[Pair] = []
+        wanted = set(exact)
         for held in self._held(lambda generation: generation.links):
-            for key in exact:
-                pairs = held.get(key & ~DETAIL)
-                if pairs is not None:
-                    found += [(one, trace) for one, trace in zip(pairs[::2], pairs[1::2], strict=True) if one == key]
+            for key in held.keys() & {key & ~DETAIL for key in wanted}:
+                pairs = held[key]
+                found += [(one, trace) for one, trace in zip(pairs[::2], pairs[1::2], strict=True) if one in wanted]
             for key in held.keys() & wide:
                 pairs = held[key]
                 found += [(one, trace) for one, trace in zip(pairs[::2], pairs[1::2], strict=True) if one != key]
@@ -164,7 +164,7 @@ def settle(db: sqlite3.Connection) -> None:
     """Sort all that is unsorted, within the transaction of the caller; a `Recent` has to be told (`Recent.forget`)."""
     rows = db.execute("SELECT links, parts FROM unsorted").fetchall()
     for at, table in enumerate(TABLES):
-        pairs = sorted(pair for row in rows for pair in map(tuple, _pairs(row[at]).tolist()))
+        pairs = sorted(pair for row in rows for pair in _tuples(_pairs(row[at])))
         db.executemany(f"INSERT OR IGNORE INTO {table} VALUES (?, ?)", pairs)
     db.execute("DELETE FROM unsorted")
 
@@ -175,6 +175,10 @@ def calls_of(db: sqlite3.Connection, traces: Collection[int], recent: Recent) ->
         "SELECT chunk FROM parts WHERE trace IN (SELECT value FROM json_each(?)) AND chunk < 0", (_list(traces),)
     )
     return [-number for (number,) in stored] + [-number for _, number in recent.parts_of(traces) if number < 0]
+
+
+def _tuples(pairs: Pairs) -> list[Pair]:
+    return list(zip(pairs[:, 0].tolist(), pairs[:, 1].tolist(), strict=True))
 
 
 def _pairs(blob: bytes) -> Pairs:

@@ -120,9 +120,10 @@ def recounting(db: sqlite3.Connection, workflow: int, since: float, until: float
     """`recount` in steps of `PORTION` calls."""
     window = (workflow, since, until)
     collected = Rollup()
-    calls = db.execute(rows.SELECT_MEASURED + "WHERE c.workflow = ? AND c.ts >= ? AND c.ts < ?", window)
+    calls = db.execute(rows.SELECT_MEASURED + "WHERE workflow = ? AND ts >= ? AND ts < ?", window)
+    name = _name(db, workflow)
     while portion := calls.fetchmany(PORTION):
-        tally(collected, portion)
+        tally(collected, rows.with_names(db, name, portion))
         yield
     for row in db.execute(rows.SELECT_JUDGEMENTS + "WHERE j.workflow = ? AND j.ts >= ? AND j.ts < ?", window):
         collected.judgement(rows.judgement_of(row))
