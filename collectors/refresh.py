@@ -33,16 +33,26 @@ Due = tuple[int, int, int, int]
 
 
 def due(db: sqlite3.Connection, now: float, until: float, limit: int) -> list[Due]:
-    """What is to be rebuilt at ``now``, finest and oldest first; every minute that starts before ``until`` is due."""
+    """What is to be rebuilt at ``now``, finest and oldest first.
+
+    Every minute that starts before ``until`` is due, and every hour that ends by then: a backlog is told its causes
+    from the hours before, as they would have been there if it had come in time.
+    """
     found: list[Due] = []
+    over = {MINUTE: until, HOUR: until - HOUR + 1, DAY: float("-inf")}
     for resolution in (MINUTE, HOUR, DAY):
         quiet, waited = now - SETTLE_S[resolution], now - WAIT_S[resolution]
         found += db.execute(
             "SELECT resolution, workflow, start, times FROM dirty WHERE resolution = ? "
             "AND (touched <= ? OR first <= ? OR start < ?) ORDER BY start LIMIT ?",
-            (resolution, quiet, waited, until if resolution == MINUTE else float("-inf"), limit - len(found)),
+            (resolution, quiet, waited, over[resolution], limit - len(found)),
         ).fetchall()
     return found
+
+
+def leaves_hours(items: Iterable[tuple[int, int]], until: float) -> bool:
+    """Whether rebuilding ``(resolution, start)`` makes an hour due that ends by ``until``."""
+    return any(r == MINUTE and start // HOUR * HOUR + HOUR <= until for r, start in items)
 
 
 def changed(db: sqlite3.Connection, limit: int) -> list[Due]:

@@ -2,7 +2,7 @@
 
 Every step may be repeated: what a trace tells is a function of its spans, a record has the same place whenever it is
 told, and a trace is marked as done last. The places of what it told are written before the records themselves, so that
-what is told no longer can always be found and taken away; the minutes that change are marked before they do.
+what is told no longer can always be found and taken away; the workflow's newest call is told after all of them.
 """
 
 from collections import Counter, defaultdict
@@ -47,12 +47,17 @@ class Interpreter:
         self._version = version
         self._slots = Slots()
 
-    def step(self, now: float) -> bool:
-        """Interpret a portion of the traces that were touched; whether there may be more."""
+    def step(self, now: float, partly: Callable[[], object]) -> bool:
+        """Interpret a portion of the traces that were touched; whether there may be more.
+
+        ``partly`` is called before anything is written of a portion that may not be all.
+        """
         touched = self._touched(self._slots.first(now))
         if not touched:
             self._slots.settle(now)
             return False
+        if len(touched) >= PORTION:
+            partly()
         traces = {trace for _, trace in touched}
         news = _News()
         old: set[tuple[Place, int]] = set()
@@ -126,7 +131,6 @@ class Interpreter:
         held = news.placed.rows
         gone = {place: home for place, home in old if place not in held}
         changed = {(p.workflow, p.minute) for p in (*held, *gone) if p.kind != "markers" and p.workflow}
-        points.mark_minutes(self._client, changed, now)
         told = [(home, p.kind, p.workflow, p.minute, p.key, now) for p, (_, home) in held.items() if home]
         self._client.insert("told", _TOLD, told)
         rows: dict[Kind, list[tuple[object, ...]]] = defaultdict(list)
@@ -136,6 +140,8 @@ class Interpreter:
             rows[place.kind].append(records.gone_row(place, home, now, version))
         for kind, given in rows.items():
             self._client.insert(kind, records.columns(kind), given)
+        # Another process could rebuild a minute between its mark and its records, if the mark came first.
+        points.mark_minutes(self._client, changed, now)
         self._client.insert(
             "firsts", ("workflow", "kind", "value", "ts"), [(*key, ts) for key, ts in news.firsts.items()]
         )

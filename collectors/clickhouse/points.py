@@ -66,7 +66,8 @@ class Marks:
             "WHERE slot >= {slot:Int64} GROUP BY slot, resolution, workflow, start HAVING t > max(done)"
             ") GROUP BY resolution, workflow, start HAVING max(q) <= {now:Float64} - multiIf(" + _by(SETTLE_S) + ") "
             "OR min(f) <= {now:Float64} - multiIf(" + _by(WAIT_S) + ") "
-            f"OR (resolution = {MINUTE} AND start < {{until:Float64}}) ORDER BY resolution, start, workflow"
+            f"OR (resolution = {MINUTE} AND start < {{until:Float64}}) "
+            f"OR (resolution = {HOUR} AND start + {HOUR} <= {{until:Float64}}) ORDER BY resolution, start, workflow"
         )
         given = {"slot": self._slots.first(now), "now": min(now, _FAR), "until": max(-_FAR, min(until, _FAR))}
         found = [Mark(r, w, s, tuple(map(tuple, slots))) for r, w, s, slots in self._client.query(query, given)]
