@@ -78,6 +78,11 @@ class _Graph:
         self.keys: dict[int, set[int]] = {}
         self.named: set[int] = set()
         self.wide: set[int] = set()
+        self.voices: dict[int, set[int]] = {}
+        """By key of a usage: the keys of the instrumentations that told of it."""
+        self.voiced: set[int] = set()
+        self.alone: set[int] = set()
+        """Keys of usages that only one instrumentation told of when the store was asked."""
         self.chunks: dict[int, list[int]] = {}
         self.whole: set[int] = set()
         self.partial: set[int] = set()
@@ -114,8 +119,11 @@ class _Graph:
             key = key_number(text)
             if text[0] == "t":
                 self.named.add(key)
-            elif text[0] == "r":
+            elif text[0] in "ru":
                 self.wide.add(key)
+            elif text[0] == "v":
+                self.voiced.add(key)
+                self.voices.setdefault(key & ~DETAIL, set()).add(key)
             if key != trace:
                 self.keys.setdefault(trace, set()).add(key)
 
@@ -185,19 +193,26 @@ def _complete(known: Known, graph: _Graph) -> None:
         chunks_read |= chunks
         for trace, held in parts.items():
             (graph.whole if chunks.issuperset(held) else graph.partial).add(trace)
-        keys = graph.ties(parts) - seen
+        told_again = {key for key in graph.alone if len(graph.voices[key]) > 1}
+        graph.alone -= told_again
+        keys = (graph.ties(parts) - seen) | told_again
 
 
 def _linked(known: Known, keys: set[int], graph: _Graph) -> dict[int, list[int]]:
-    """The stored traces under each of ``keys``, without those that too many traces share."""
+    """The stored traces under each of ``keys``, without those that too many traces share or one voice alone told."""
     wide = keys & graph.wide
     exact = [key for key in keys - wide if key & ~DETAIL not in wide]
     found: dict[int, set[int]] = {}
+    heard: dict[int, set[int]] = {}
     for key, trace in known.linked(exact, wide):
         for one in (key, key & ~DETAIL):
-            if one in keys and (one == key or one in wide):
+            if one in keys and (one == key or one in wide) and one not in graph.voiced:
                 found.setdefault(one, set()).add(trace)
-    return {key: list(traces) for key, traces in found.items() if len(traces) <= graph.limit(key)}
+                if one in graph.voices:
+                    heard.setdefault(one, set()).add(key)
+    alone = {one for one in graph.voices.keys() & wide if len(graph.voices[one] | heard.get(one, set())) < 2}
+    graph.alone |= alone
+    return {key: list(traces) for key, traces in found.items() if key not in alone and len(traces) <= graph.limit(key)}
 
 
 def linked(
@@ -267,6 +282,8 @@ def _groups(graph: _Graph) -> list[Connected]:
         return trace
 
     for key, traces in _sharing(graph).items():
+        if key in graph.voiced or (key in graph.voices and len(graph.voices[key]) < 2):
+            continue
         if len(traces) <= graph.limit(key) + 1:
             members = [trace for trace in traces if trace in parent]
             for other in members[1:]:
@@ -300,8 +317,8 @@ def _sharing(graph: _Graph) -> dict[int, set[int]]:
 
 def link_numbers(reading: Reading) -> set[int]:
     """The keys under which the store finds the trace of a span."""
-    numbers = {key_number(text) for text in reading.keys if text[0] != "r"}
-    loose = {key_number(text) for text in reading.keys if text[0] == "r"}
+    numbers = {key_number(text) for text in reading.keys if text[0] not in "ru"}
+    loose = {key_number(text) for text in reading.keys if text[0] in "ru"}
     return numbers | (loose - {number & ~DETAIL for number in numbers})
 
 
@@ -310,7 +327,7 @@ def key_number(text: str) -> int:
     name = text[2:]
     if text[0] != "t":
         number = signed(int(name, 16))
-        return number & ~DETAIL if text[0] == "r" else number
+        return number & ~DETAIL if text[0] in "ru" else number
     return trace_key(name) if _is_trace_id(name) else digest(text)
 
 

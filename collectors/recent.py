@@ -7,7 +7,7 @@ memory; once there are many they move to ``links`` and ``parts`` in order, some 
 
 import sqlite3
 from array import array
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -34,7 +34,7 @@ class _Generation:
     ``links`` are by key without detail, ``parts`` by trace, each with its pairs in a row; ``said`` are all of both.
     """
 
-    links: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    links: dict[int, Sequence[int]] = field(default_factory=dict)
     parts: dict[int, tuple[int, ...]] = field(default_factory=dict)
     said: tuple[list[Pairs], list[Pairs]] = field(default_factory=lambda: ([], []))
     size: int = 0
@@ -44,7 +44,13 @@ class _Generation:
         held = self.links
         for pair in links:
             key = pair[0] & ~DETAIL
-            held[key] = held[key] + pair if key in held else pair
+            known = held.get(key)
+            if known is None:
+                held[key] = pair
+            elif isinstance(known, list):
+                known += pair
+            else:
+                held[key] = [*known, *pair]
         by_trace = self.parts
         for trace, value in parts:
             by_trace[trace] = (*by_trace[trace], value) if trace in by_trace else (value,)
@@ -103,7 +109,7 @@ class Recent:
         """The ``(key, trace)`` of the keys ``exact``, and of those that differ from ``wide`` in detail only."""
         found: list[Pair] = []
         wanted = set(exact)
-        for held in self._held(lambda generation: generation.links):
+        for held in (generation.links for generation in self._generations()):
             for key in held.keys() & {key & ~DETAIL for key in wanted}:
                 pairs = held[key]
                 found += [(one, trace) for one, trace in zip(pairs[::2], pairs[1::2], strict=True) if one in wanted]
@@ -116,7 +122,7 @@ class Recent:
         """The ``(trace, value)`` of ``traces``."""
         wanted = set(traces)
         found: list[Pair] = []
-        for held in self._held(lambda generation: generation.parts):
+        for held in (generation.parts for generation in self._generations()):
             for trace in held.keys() & wanted:
                 found += [(trace, value) for value in held[trace]]
         return found
@@ -155,9 +161,8 @@ class Recent:
             if self._moving.done >= self._moving.generation.size:
                 self._moving = None
 
-    def _held(self, which: Callable[[_Generation], dict[int, tuple[int, ...]]]) -> list[dict[int, tuple[int, ...]]]:
-        older = [] if self._moving is None else [which(self._moving.generation)]
-        return [held for held in (*older, which(self._young)) if held]
+    def _generations(self) -> list[_Generation]:
+        return [self._young] if self._moving is None else [self._moving.generation, self._young]
 
 
 def settle(db: sqlite3.Connection) -> None:
