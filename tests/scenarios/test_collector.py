@@ -40,9 +40,9 @@ def wait_for(url: str, n: int) -> list[int]:
     return segments(url)
 
 
-@pytest.mark.parametrize("name", ["gateway.yaml", "agent.yaml"])
-def test_the_collector_accepts_the_configuration(name, tmp_path):
-    command = [collector(), "validate", "--config", CONFIGURATIONS / name]
+@pytest.mark.parametrize("names", [["gateway.yaml"], ["agent.yaml"], ["gateway.yaml", "receivers.yaml"]])
+def test_the_collector_accepts_the_configuration(names, tmp_path):
+    command = [collector(), "validate", *(part for name in names for part in ("--config", CONFIGURATIONS / name))]
     checked = subprocess.run(
         command, capture_output=True, text=True, timeout=60, env={**os.environ, "QUEUE_DIR": str(tmp_path)}
     )

@@ -20,6 +20,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from otlp_recorder import recording
 
+from driftbell.service.config import load_config
+
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
 TOKEN = "a-token-for-tests"
 PLAIN, SPECIAL = 240, ("error", "failed", "slow", "overridden", "high_risk", "refused")
@@ -33,7 +35,7 @@ def test_compose_files_follow_the_specification(name):
     assert checked.returncode == 0, checked.stdout
 
 
-@pytest.mark.parametrize("folder", ["kubernetes", "kubernetes-sampled"])
+@pytest.mark.parametrize("folder", ["kubernetes", "kubernetes-sampled", "kubernetes-clickhouse"])
 def test_kubernetes_manifests_follow_the_api(folder):
     version = kubernetes_validate.latest_version()
     kinds = Counter()
@@ -44,14 +46,17 @@ def test_kubernetes_manifests_follow_the_api(folder):
     assert kinds["Service"] >= kinds["StatefulSet"]
 
 
-@pytest.mark.parametrize("name", ["agent.yaml", "balancer.yaml", "gateway.yaml", "sampling.yaml"])
+@pytest.mark.parametrize("name", ["agent.yaml", "balancer.yaml", "gateway.yaml", "receivers.yaml", "sampling.yaml"])
 def test_every_setting_of_a_configuration_is_described_in_it(name):
     text = (CONFIGURATIONS / name).read_text()
     comment = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
     assert set(re.findall(r"\$\{env:(\w+)", text)) <= set(re.findall(r"[A-Z_]{4,}", comment))
 
 
-@pytest.mark.parametrize("containers", [compose("compose.sampled.yaml"), kubernetes("kubernetes-sampled")])
+@pytest.mark.parametrize(
+    "containers",
+    [compose("compose.sampled.yaml"), kubernetes("kubernetes-sampled"), kubernetes("kubernetes-clickhouse")],
+)
 def test_examples_set_only_what_the_configurations_read(containers):
     for container in containers:
         texts = [(CONFIGURATIONS / name).read_text() for name in container.configurations]
@@ -181,3 +186,20 @@ def drained(backends: "list[queue.Queue[bytes]]") -> list[list[bytes]]:
                 quiet_since = time.monotonic()
         time.sleep(0.05)
     return bodies
+
+
+def test_every_shard_has_a_detector_and_receivers_have_none():
+    arguments = {}
+    for manifest in manifests(CONFIGURATIONS / "kubernetes-clickhouse"):
+        if manifest["kind"] in {"StatefulSet", "Deployment"}:
+            (container,) = manifest["spec"]["template"]["spec"]["containers"]
+            arguments[manifest["metadata"]["name"]] = (manifest["spec"]["replicas"], container["args"])
+    replicas, given = arguments["detector"]
+    assert given[given.index("--shard") + 1] == f"$(SHARD)/{replicas}"
+    assert "--receive-only" in arguments["receiver"][1]
+
+
+def test_the_configuration_for_clickhouse_is_valid():
+    config = load_config(CONFIGURATIONS / "driftbell.clickhouse.yaml")
+    assert config.store is not None
+    assert config.listen.grpc is not None
