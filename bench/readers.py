@@ -33,7 +33,7 @@ API = (
     "/api/v1/usage?group_by=workflow,model&since={recently}",
     "/api/v1/points?workflow=workflow-3&resolution=minute&limit=500",
 )
-PAGES = ("/", "/workflows/workflow-3", "/incidents", "/calls?workflow=workflow-3")
+PAGES = ("/", "/workflow?name=workflow-3", "/incidents", "/calls?workflow=workflow-3")
 SERVE = [sys.executable, "-c", "from driftbell.service.cli import main; main()", "serve", "--grpc", "off"]
 
 

@@ -1,6 +1,7 @@
 """The calls: finding them, and the trail of one, which answers what produced an answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -28,8 +29,8 @@ NEAR = 6 * 3600.0
 class CallsPage:
     """``/calls`` and ``/calls/{trace}/{span}``."""
 
-    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
-        self._store, self._clock = store, clock
+    def __init__(self, store: Store, clock: Callable[[], float], keep_bodies: Sequence[str] = ()) -> None:
+        self._store, self._clock, self._keep_bodies = store, clock, keep_bodies
 
     def show(self, request: Request) -> Response:
         """A page of calls, the newest first."""
@@ -60,7 +61,17 @@ class CallsPage:
             raise oncall.NotFoundError("there is no call with these ids; it may be older than calls are kept")
         call = trail.call
         changes = self._store.markers(call.workflow, call.ts - NEAR, call.ts + 1)[-10:]
-        return page(request, "call.html", trail=trail, call=call, changes=changes, made=_made(call), used=_used(call))
+        stored = any(fnmatchcase(call.workflow, pattern) for pattern in self._keep_bodies)
+        return page(
+            request,
+            "call.html",
+            trail=trail,
+            call=call,
+            changes=changes,
+            made=_made(call),
+            used=_used(call),
+            stored=stored,
+        )
 
 
 def _made(call: Call) -> list[Fact]:

@@ -55,6 +55,7 @@ class Site:
         self._config, self._token = config, token
         self._sessions = Sessions(token, _secret(config), clock)
         incident = IncidentPage(store, config, self._sessions, clock)
+        calls = CallsPage(store, clock, config.keep_bodies)
         self._routes = [
             Route("/", OverviewPage(glances, clock).show),
             Route("/workflow", WorkflowPage(store, config, clock).show),
@@ -63,8 +64,8 @@ class Site:
             Route("/incidents/{incident}", incident.show),
             Route("/incidents/{incident}/{action}", incident.act, methods=["POST"]),
             Route("/silences/{silence}/end", incident.end_silence, methods=["POST"]),
-            Route("/calls", CallsPage(store, clock).show),
-            Route("/calls/{trace}/{span}", CallsPage(store, clock).trail),
+            Route("/calls", calls.show),
+            Route("/calls/{trace}/{span}", calls.trail),
             Route("/summaries", SummariesPage(store, config, clock).show),
             Route("/telemetry", TrustPage(store, jobs, clock).show),
             Route(SIGN_IN, self._ask_token, methods=["GET"]),
