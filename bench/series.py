@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from series_data import KINDS, LEARNT, Series, from_folder, series
 from series_peers import PEERS, SLOW
 
-from driftbell.detectors.backtest import score_rows
+from driftbell.detectors.backtest import Row, score_rows
 from driftbell.detectors.excursion import Excursions
 
 BUDGET = 0.5 / 10_000
@@ -31,7 +31,7 @@ Floats = NDArray[np.float64]
 
 def ours(one: Series) -> Floats:
     """Scores of `driftbell backtest`; 0 where there is none."""
-    rows = ((str(i), None if np.isnan(v) else float(v)) for i, v in enumerate(one.values))
+    rows = (Row(str(i), i * one.step, None if np.isnan(v) else float(v)) for i, v in enumerate(one.values))
     return np.array([row.score or 0.0 for row in score_rows(rows, one.step)])
 
 

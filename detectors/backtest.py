@@ -19,16 +19,28 @@ from typing import NamedTuple
 from driftbell.detectors.excursion import Excursions
 from driftbell.detectors.forecast import Best, Level, Season
 
+MOST_ROWS = 5_000_000
+"""Rows of one file: what fits into memory."""
 WARM_UP = 100
-"""Points before which nothing is scored."""
+"""Rows before which nothing is scored."""
 FREAK = 1e6
 """A residual counts at most so many times the usual one."""
 SIGNS = 11
 EPISODE = 4.0
 """Score from which an episode runs: half a false one in 10,000 rows, as measured by `bench/series.py`."""
 GAP = 12
-"""Points below it after which an episode is over."""
+"""Rows below it after which an episode is over."""
 DAY = 86400.0
+LARGEST = 1e150
+"""Larger values count as this one, so that no difference of two overflows."""
+
+
+class Row(NamedTuple):
+    """One row as read; ``at`` in UTC epoch seconds, ``value`` None for a missing one."""
+
+    timestamp: str
+    at: float
+    value: float | None
 
 
 class Scored(NamedTuple):
@@ -93,10 +105,15 @@ class Backtest:
         self._strange = Excursions()
         self._rows = 0
 
+    def skip(self, rows: int) -> None:
+        """Rows that never came (-1: the next one is for the same time again); the time of day goes on without them."""
+        self._quick.skip(rows)
+        self._slow.skip(rows)
+
     def score(self, value: float | None) -> float | None:
         """Score of the next value; None for a missing value or while the series is being learned."""
-        if value is not None and not math.isfinite(value):
-            value = None
+        if value is not None:
+            value = max(-LARGEST, min(LARGEST, value)) if math.isfinite(value) else None
         near, far = self._near.usual, self._far.usual
         quick = self._quick.step(value, 4 * near if near else math.inf)
         slow = self._slow.step(value, 4 * far if far else math.inf)
@@ -141,11 +158,18 @@ def _limited(standard: float) -> float:
     return max(-FREAK, min(FREAK, standard))
 
 
-def score_rows(rows: Iterable[tuple[str, float | None]], step: float | None) -> Iterator[Scored]:
-    """Score rows of an evenly spaced series in order."""
+def score_rows(rows: Iterable[Row], step: float | None) -> Iterator[Scored]:
+    """Score rows in the order of time; where they are not ``step`` seconds apart, the time of day still counts."""
     backtest = Backtest(step)
-    for timestamp, value in rows:
-        yield Scored(timestamp, value, backtest.score(value))
+    begin: float | None = None
+    before = -1
+    for row in rows:
+        if step:
+            begin = row.at if begin is None else begin
+            place = round((row.at - begin) / step)
+            backtest.skip(place - before - 1)
+            before = place
+        yield Scored(row.timestamp, row.value, backtest.score(row.value))
 
 
 def episodes(rows: Iterable[Scored]) -> list[Episode]:
@@ -165,35 +189,45 @@ def episodes(rows: Iterable[Scored]) -> list[Episode]:
     return found
 
 
-def read_series(path: Path) -> tuple[list[tuple[str, float | None]], float | None]:
-    """Rows of a CSV file with the columns ``timestamp`` and ``value``, and the usual step in seconds.
+def read_series(path: Path) -> tuple[list[Row], float | None]:
+    """Rows of a CSV file with the columns ``timestamp`` and ``value`` in the order of time, and the usual step (s).
 
     A time stamp is ISO 8601, ``YYYY-MM-DD HH:MM:SS`` or epoch seconds; an empty value is missing. Raises
     `BadSeriesError`.
     """
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
-        names = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
-        if "timestamp" not in names or "value" not in names:
-            raise BadSeriesError(f"{path} needs a first line 'timestamp,value'")
-        rows: list[tuple[str, float | None]] = []
-        times: list[float] = []
-        for number, line in enumerate(reader, 2):
-            stamp, text = (line[names["timestamp"]] or "").strip(), (line[names["value"]] or "").strip()
-            try:
-                times.append(_seconds(stamp))
-                value = float(text) if text and text.lower() not in ("nan", "null", "none") else None
-            except ValueError as error:
-                raise BadSeriesError(f"{path}, line {number}: {error}") from None
-            rows.append((stamp, value if value is None or math.isfinite(value) else None))
-    steps = sorted(b - a for a, b in pairwise(times) if b > a)
+        try:
+            rows = list(_read(reader, path))
+        except csv.Error as error:
+            raise BadSeriesError(f"{path}, line {reader.line_num}: {error}") from None
+    rows.sort(key=lambda row: row.at)
+    steps = sorted(b.at - a.at for a, b in pairwise(rows) if b.at > a.at)
     return rows, steps[len(steps) // 2] if steps else None
+
+
+def _read(reader: "csv.DictReader[str]", path: Path) -> Iterator[Row]:
+    names = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
+    if "timestamp" not in names or "value" not in names:
+        raise BadSeriesError(f"{path} needs a first line 'timestamp,value'")
+    for number, line in enumerate(reader, 1):
+        if number > MOST_ROWS:
+            raise BadSeriesError(f"{path} has more than {MOST_ROWS:,} rows; split it")
+        stamp, text = (line[names["timestamp"]] or "").strip(), (line[names["value"]] or "").strip()
+        try:
+            at = _seconds(stamp)
+            value = float(text) if text and text.lower() not in ("null", "none") else None
+        except (ValueError, OverflowError) as error:
+            raise BadSeriesError(f"{path}, line {reader.line_num}: {str(error)[:200]}") from None
+        yield Row(stamp, at, value if value is None or math.isfinite(value) else None)
 
 
 def _seconds(stamp: str) -> float:
     try:
-        return float(stamp)
+        at = float(stamp)
     except ValueError:
-        pass
-    moment = datetime.fromisoformat(stamp)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        moment = datetime.fromisoformat(stamp)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    if not abs(at) < 1e15:
+        raise ValueError(f"{stamp} is no time: epoch seconds or ISO 8601 are")
+    return at

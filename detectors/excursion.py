@@ -12,12 +12,12 @@ from bisect import bisect_left, insort
 from collections import deque
 from dataclasses import dataclass, field
 
-VALUES = 1000
-"""Values that say where the upper tenth begins."""
+VALUES = 500
+"""Values remembered, which say where the upper tenth begins."""
 PEAKS = 300
 """Excursions remembered."""
 FEW = 8
-"""Excursions before which nothing is said."""
+"""Excursions before which nothing is said: a statistic whose largest value is a usual one says nothing."""
 PRIOR = 0.15
 """Shape of a tail of which little is known, worth `PRIOR_WEIGHT` peaks."""
 PRIOR_WEIGHT = 20

@@ -66,6 +66,11 @@ class Season:
         share = place - first
         return low + share * (high - low)
 
+    def skip(self, rows: int) -> None:
+        """Go on by ``rows`` without values; -1 stays for one more row at the same phase."""
+        self.at = (self.at + rows) % self.period
+        self.rows = max(self.rows + rows, 0)
+
     def learn(self, value: float | None, reach: float) -> None:
         """Take in the value of this phase (None: missing), at most ``reach`` from the usual one."""
         if value is not None:
@@ -91,6 +96,12 @@ class Best:
     def __post_init__(self) -> None:
         self.errors = [0.0] * len(self.models)
         self.tried = [0] * len(self.models)
+
+    def skip(self, rows: int) -> None:
+        """Let the time of day go on by rows that never came; a level does not move."""
+        for model in self.models:
+            if isinstance(model, Season):
+                model.skip(rows)
 
     def step(self, value: float | None, reach: float) -> float | None:
         """The forecast for ``value``, which is learned afterwards; None while there is none."""

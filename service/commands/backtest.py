@@ -12,9 +12,9 @@ import click
 def command(out: Path | None, file: Path) -> None:
     """Score any 'timestamp,value' series, online.
 
-    FILE is CSV with these two columns, evenly spaced and in the order of time. Each row gets a score: -log10 of the
-    chance of this or worse while all is normal. Without --json the scored rows are printed as CSV and the episodes
-    go to stderr.
+    FILE is CSV with these two columns. Each row gets a score: -log10 of the chance of this or worse while all is
+    normal. Rows are taken in the order of time; where rows are missing the time of day goes on. Without --json the
+    scored rows are printed as CSV and the episodes go to stderr.
     """
     from driftbell.detectors.backtest import BadSeriesError, episodes, read_series, score_rows
     from driftbell.service.failure import Failure
