@@ -23,6 +23,7 @@ from typing import Any
 import atheris
 
 with atheris.instrument_imports(include=["driftbell.collectors"]):
+    from driftbell.collectors import recent
     from driftbell.collectors.intake import SIGNALS, Intake, Limits
     from driftbell.collectors.receiver import Receiver
     from driftbell.collectors.store import Store
@@ -32,6 +33,7 @@ TYPES = (b"application/x-protobuf", b"application/json")
 LIMITS = Limits(body=1 << 20, inflated=4 << 20)
 STORED_MOST = 5000
 """Calls after which the store is begun anew, so that inputs stay fast."""
+recent.MOVED_AT = 200  # so that keys move within the life of such a store
 NASTY: tuple[Any, ...] = (
     *(None, True, 0, -1, 2**63, 2**64, 10**400, 1e308, float("nan"), float("-inf"), "", "\x00", "\ud800", "9" * 400),
     *([], {}, [[]], {"key": "k"}, "NaN", "0" * 32, "f" * 16, "1970", "[[[[", '{"a":' * 40, "{'a': 1}"),

@@ -5,6 +5,7 @@ write twenty kilobytes for a span. So the keys of a transaction become one row o
 memory; once there are many they move to ``links`` and ``parts`` in order, some with each transaction.
 """
 
+import math
 import sqlite3
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -165,13 +166,24 @@ class Recent:
         return [self._young] if self._moving is None else [self._moving.generation, self._young]
 
 
-def settle(db: sqlite3.Connection) -> None:
-    """Sort all that is unsorted, within the transaction of the caller; a `Recent` has to be told (`Recent.forget`)."""
-    rows = db.execute("SELECT links, parts FROM unsorted").fetchall()
+def settle(db: sqlite3.Connection, most: float = math.inf) -> bool:
+    """Sort what is unsorted, oldest first and about ``most`` keys, within the caller's transaction; whether any was.
+
+    A `Recent` has to be told (`Recent.forget`) before anything sorted is taken away.
+    """
+    rows: list[tuple[bytes, bytes, int]] = []
+    keys = 0
+    for row in db.execute("SELECT links, parts, id FROM unsorted ORDER BY id"):
+        rows.append(row)
+        keys += (len(row[0]) + len(row[1])) // 16
+        if keys >= most:
+            break
     for at, table in enumerate(TABLES):
         pairs = sorted(pair for row in rows for pair in _tuples(_pairs(row[at])))
         db.executemany(f"INSERT OR IGNORE INTO {table} VALUES (?, ?)", pairs)
-    db.execute("DELETE FROM unsorted")
+    if rows:
+        db.execute("DELETE FROM unsorted WHERE id <= ?", (rows[-1][2],))
+    return bool(rows)
 
 
 def calls_of(db: sqlite3.Connection, traces: Collection[int], recent: Recent) -> list[int]:

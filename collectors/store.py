@@ -15,7 +15,7 @@ from typing import Literal, Self
 
 from sqlite_utils import Database, Migrations
 
-from driftbell.collectors import query, refresh, reprice, retention, schema, trust
+from driftbell.collectors import query, recent, refresh, reprice, retention, schema, trust
 from driftbell.collectors.audit import Trail, trail
 from driftbell.collectors.batch import Batch, Body, StoreUnavailableError
 from driftbell.collectors.call import Judgement, ManualTask, Marker
@@ -38,6 +38,8 @@ Resolution = Literal["minute", "hour", "day"]
 _RESOLUTIONS: dict[Resolution, int] = {"minute": MINUTE, "hour": refresh.HOUR, "day": refresh.DAY}
 REBUILT_TOGETHER = 60
 """Points that one transaction replaces, about."""
+SETTLED_TOGETHER = 20_000
+"""Keys that one transaction sorts when something is to be forgotten."""
 WRITER_CACHE_KIB, READER_CACHE_KIB = 32 << 10, 4 << 10
 CHECKPOINT_PAGES = 4000
 """Pages of the log after which they are copied into the file: the more, the fewer are copied twice."""
@@ -242,6 +244,7 @@ class Store:
     def retain(self, now: float, policy: RetentionPolicy) -> int:
         """Forget what is older than ``policy`` says at ``now``, in portions; the number of chunks of spans."""
         self.refresh_all()
+        self._settle()
         forgotten = 0
         while True:
             with self.write() as db:
@@ -261,6 +264,7 @@ class Store:
         Kept bodies that came together with the user's spans are deleted whole. ``names`` must be false beside another
         process that writes to the store: it remembers which names are there, and forgets those without calls itself.
         """
+        self._settle()
         with self.write() as db:
             deleted = retention.forget_user(db.conn, user, self.clock(), names)
             self._ingest.forget_names()
@@ -324,6 +328,13 @@ class Store:
             with self._lock:
                 self._readers.append(connection)
         return connection
+
+    def _settle(self) -> None:
+        """Sort the keys of most spans in portions, so that no writer waits long when the rest is sorted at once."""
+        more = True
+        while more:
+            with self.write() as db:
+                more = recent.settle(db.conn, SETTLED_TOGETHER)
 
     def _commit(self, prepared: Sequence[Prepared]) -> None:
         with self._lock:
