@@ -171,19 +171,17 @@ def settle(db: sqlite3.Connection, most: float = math.inf) -> bool:
 
     A `Recent` has to be told (`Recent.forget`) before anything sorted is taken away.
     """
-    rows: list[tuple[bytes, bytes, int]] = []
-    keys = 0
-    for row in db.execute("SELECT links, parts, id FROM unsorted ORDER BY id"):
-        rows.append(row)
-        keys += (len(row[0]) + len(row[1])) // 16
-        if keys >= most:
+    pairs: tuple[list[Pair], list[Pair]] = ([], [])
+    upto = None
+    for upto, *blobs in db.execute("SELECT id, links, parts FROM unsorted ORDER BY id"):  # noqa: B007  # the last counts
+        for held, blob in zip(pairs, blobs, strict=True):
+            held += _tuples(_pairs(blob))
+        if sum(map(len, pairs)) >= most:
             break
-    for at, table in enumerate(TABLES):
-        pairs = sorted(pair for row in rows for pair in _tuples(_pairs(row[at])))
-        db.executemany(f"INSERT OR IGNORE INTO {table} VALUES (?, ?)", pairs)
-    if rows:
-        db.execute("DELETE FROM unsorted WHERE id <= ?", (rows[-1][2],))
-    return bool(rows)
+    for table, held in zip(TABLES, pairs, strict=True):
+        db.executemany(f"INSERT OR IGNORE INTO {table} VALUES (?, ?)", sorted(held))
+    db.execute("DELETE FROM unsorted WHERE id <= ?", (upto,))
+    return upto is not None
 
 
 def calls_of(db: sqlite3.Connection, traces: Collection[int], recent: Recent) -> list[int]:
