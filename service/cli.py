@@ -27,6 +27,7 @@ class _Commands(click.Group):
         "replay": "replay",
         "import": "import_history",
         "backtest": "backtest",
+        "workflows": "workflows",
         "incidents": "incidents",
         "explain": "explain",
         "budget": "budget",

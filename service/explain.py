@@ -47,6 +47,8 @@ SPLITS = ("segment", "risk_tier", "model", "prompt_version")
 OF_WORK = ("segment", "risk_tier")
 """What is known of work that was done without the AI."""
 MAX_PARTS = 8
+MOST_STEPS = 60
+"""Characters of the line that is drawn in a terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +78,18 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The metric of an incident over its periods; the first line is what the incident speaks of."""
+    """The metric of an incident over its periods; the first line is what the incident speaks of.
+
+    ``course`` is that line from a day before its begin to its end, a value for each ``step`` seconds from ``begins``.
+    """
 
     metric: str
     unit: str
     periods: tuple[Period, ...]
     lines: tuple[Line, ...]
+    course: tuple[float | None, ...]
+    begins: float
+    step: float
 
 
 def explain(store: Store, incident: Incident, now: float) -> Explanation:
@@ -93,7 +101,23 @@ def explain(store: Store, incident: Incident, now: float) -> Explanation:
     # An objective counts bad calls and a budget a sum; what is counted here is the metric itself.
     counted = known.unit if known is not None and known.kind != "rate" else lead.unit
     unit = "attempts" if lead.metric == "retries" else counted
-    return Explanation(lead.metric, unit, tuple(periods), tuple(lines_of(lead, found, periods)))
+    lines = tuple(lines_of(lead, found, periods))
+    return Explanation(lead.metric, unit, tuple(periods), lines, *_course(store, incident.workflow, lead, periods[0]))
+
+
+def _course(
+    store: Store, workflow: str, lead: Finding, during: Period
+) -> tuple[tuple[float | None, ...], float, float]:
+    """The metric over time."""
+    begins = (during.since - DAY) // HOUR * HOUR
+    step = HOUR * max(1, -(-(during.until - begins) // (MOST_STEPS * HOUR)))
+    points = _of(store.recount(workflow, begins, during.until), lead.segment, lead.risk_tier)
+    measure, steps = measure_of(lead.metric), int(-(-(during.until - begins) // step))
+    bins: list[list[Point]] = [[] for _ in range(steps)]
+    for point in points:
+        bins[int((point.key.minute - begins) // step)].append(point)
+    spans = [Period("", begins + i * step, min(begins + (i + 1) * step, during.until)) for i in range(steps)]
+    return tuple(measure(held, span).value for held, span in zip(bins, spans, strict=True)), begins, step
 
 
 def lines_of(lead: Finding, found: Sequence[Sequence[Point]], periods: Sequence[Period]) -> list[Line]:

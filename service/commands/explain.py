@@ -44,7 +44,8 @@ def _show(incident: "Incident", told: "Explanation") -> None:
     from rich.table import Table
 
     from driftbell.alerts.line import incident_line
-    from driftbell.alerts.wording import moment, quantity
+    from driftbell.alerts.wording import duration, moment, quantity
+    from driftbell.service.sparkline import sparkline
 
     def cell(count: "Count") -> str:
         value = "-" if count.value is None else quantity(count.value, told.unit)
@@ -63,6 +64,10 @@ def _show(incident: "Incident", told: "Explanation") -> None:
     for each in (line for line in told.lines if any(count.n for count in line.counts)):
         table.add_row(escape(each.slice), *map(cell, each.counts))
     console.print(table)
+    if any(value is not None for value in told.course):
+        drawn = sparkline(told.course, console.encoding)
+        caption = f"[dim]{told.metric} from a day before on, {duration(told.step)} each[/]"
+        console.print(f"\n{drawn}\n{caption}", highlight=False)
     first = told.periods[0]
     console.print(
         f"\n[dim]incident: {moment(first.since, 'UTC')} to {moment(first.until, 'UTC')}; observations in brackets[/]"
