@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 BENCHMARKS := sdk interpret ingest crash alert_crash weekly
 
-.PHONY: demo test check bench serve docs lock clean
+.PHONY: demo test check bench fuzz serve docs lock clean
 
 demo: .venv/editable
 	$(BIN)/driftbell demo --out demo-out
@@ -19,6 +19,11 @@ check: .venv/editable
 
 bench: .venv/editable
 	@for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python bench/$$name.py || exit 1; done
+
+# Coverage-guided, for ten minutes unless SECONDS says otherwise; Linux.
+fuzz: .venv/editable
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-fuzz.lock
+	$(BIN)/python bench/fuzz.py --seconds $(or $(SECONDS),600) --corpus .cache/fuzz
 
 serve: .venv/editable
 	$(BIN)/driftbell serve
@@ -37,9 +42,18 @@ serve: .venv/editable
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
 
-# For maintainers: after a change of a command's options.
+# For maintainers: after a change of a command's options or of the API.
 docs: .venv/editable
 	$(BIN)/python tests/kit/command_docs.py
+	$(BIN)/python tests/kit/api_docs.py
+
+# The documentation as a site in .cache/site, which needs no network to be read.
+site: .venv/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+
+.venv/site: .venv/editable requirements-docs.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.lock
+	@touch $@
 
 # For maintainers: after a change of the dependencies in pyproject.toml (needs uv).
 lock:
@@ -48,7 +62,11 @@ lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --no-annotate --no-header -c requirements.lock --group pyproject.toml:browser -o requirements-browser.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --no-annotate --no-header -c requirements.lock --group pyproject.toml:docs -o requirements-docs.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --no-annotate --no-header --group pyproject.toml:providers -o requirements-providers.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --no-annotate --no-header -c requirements.lock --group pyproject.toml:fuzz -o requirements-fuzz.lock
 
 clean:
 	rm -rf .venv .cache build demo-out *.egg-info

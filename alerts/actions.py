@@ -9,6 +9,7 @@ from sqlite_utils import Database
 from driftbell.alerts import history, lifecycle, notification
 from driftbell.alerts.cycle import Cycle, IncidentChange
 from driftbell.alerts.history import Reader
+from driftbell.alerts.impact import BLIND, Look
 from driftbell.alerts.plain import name, plain
 from driftbell.alerts.record import Acknowledgement, Incident, Verdict
 from driftbell.alerts.routing import Receiver, Silence
@@ -27,7 +28,8 @@ class ActionError(Exception):
 class Judged:
     """A person's verdict on an incident, for the false-alarm budget and the baselines.
 
-    ``series`` are the series of the incident: (workflow, metric, segment, risk_tier, direction).
+    ``series`` are the series of the incident: (workflow, metric, segment, risk_tier, direction), which began to move
+    at ``started_at``.
     """
 
     incident_id: str
@@ -37,17 +39,24 @@ class Judged:
     verdict: Verdict
     at: float
     by: str
+    started_at: float
     series: tuple[tuple[str, str, str | None, str | None, int], ...]
 
 
 def acknowledge(
-    tx: Database, incident_id: str, by: str, now: float, config: AlertSettings, verdict: Verdict = "seen"
+    tx: Database,
+    incident_id: str,
+    by: str,
+    now: float,
+    config: AlertSettings,
+    verdict: Verdict = "seen",
+    look: Look = BLIND,
 ) -> Incident:
     """Take the incident: escalation stops. ``false_alarm`` and ``new_normal`` also close it. Again is harmless.
 
     Raises ActionError when there is no such incident, or when it is over and ``seen`` would change nothing.
     """
-    cycle, incident = _begin(tx, incident_id, now, config)
+    cycle, incident = _begin(tx, incident_id, now, config, look)
     who = plain(by, 80) or "someone"
     if verdict == "seen" and incident.state == "resolved":
         raise ActionError(f"{incident.id} is resolved already; there is nothing to acknowledge")
@@ -64,12 +73,12 @@ def acknowledge(
     return incident
 
 
-def resolve(tx: Database, incident_id: str, by: str, now: float, config: AlertSettings) -> Incident:
+def resolve(tx: Database, incident_id: str, by: str, now: float, config: AlertSettings, look: Look = BLIND) -> Incident:
     """Close the incident because ``by`` says it is over; what still fires stays quiet until it fires anew.
 
     Raises ActionError when there is no such incident or it is over already.
     """
-    cycle, incident = _begin(tx, incident_id, now, config)
+    cycle, incident = _begin(tx, incident_id, now, config, look)
     if incident.state == "resolved":
         raise ActionError(f"{incident.id} is resolved already")
     _close(cycle, incident, plain(by, 80) or "someone", now)
@@ -131,15 +140,23 @@ def judged(db: Reader, since: float, until: float = float("inf")) -> list[Judged
 def _judged(incident: Incident, ack: Acknowledgement) -> Judged:
     series = tuple(member.finding.series for member in incident.members.values())
     return Judged(
-        incident.id, incident.workflow, incident.family, incident.severity, ack.verdict, ack.at, ack.by, series
+        incident.id,
+        incident.workflow,
+        incident.family,
+        incident.severity,
+        ack.verdict,
+        ack.at,
+        ack.by,
+        incident.started_at,
+        series,
     )
 
 
-def _begin(tx: Database, incident_id: str, now: float, config: AlertSettings) -> tuple[Cycle, Incident]:
+def _begin(tx: Database, incident_id: str, now: float, config: AlertSettings, look: Look) -> tuple[Cycle, Incident]:
     known = history.get(tx, incident_id)
     if known is None:
         raise ActionError(f"there is no incident {plain(incident_id, 40)}; see driftbell incidents")
-    cycle = Cycle(tx, now, config, set())
+    cycle = Cycle(tx, now, config, set(), look)
     return cycle, cycle.incidents.setdefault(known.id, known)
 
 

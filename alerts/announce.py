@@ -104,6 +104,8 @@ def _update(incident: Incident, known: Announced, now: float, times: Lifecycle) 
 def _difference(incident: Incident, known: Announced) -> str | None:
     if worse(incident.severity, known.severity):
         return "severity_raised"
-    if place(incident) != known.segments:
-        return "segments_changed"
+    if (now_at := place(incident)) != known.segments:
+        if not now_at:
+            return "spread_to_the_workflow"
+        return "more_segments" if set(known.segments) < set(now_at) and known.segments else "segments_named"
     return "cause_changed" if cause_of(incident) != known.cause else None

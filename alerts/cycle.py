@@ -10,15 +10,18 @@ from driftbell.alerts import history, lifecycle, notification
 from driftbell.alerts.announce import Transition, decide, snapshot
 from driftbell.alerts.grouping import belongs
 from driftbell.alerts.history import Note
+from driftbell.alerts.impact import BLIND, Look
 from driftbell.alerts.message import Message, build, subject
 from driftbell.alerts.record import Incident, worse
 from driftbell.alerts.routing import Receiver, muted, receivers, takes
 from driftbell.alerts.settings import AlertSettings
-from driftbell.detectors.finding import Finding
+from driftbell.detectors.finding import Bound, Finding
 
 OURSELVES = "driftbell"
 """The workflow of incidents about the alerting itself."""
 STORM_WINDOW = 3600.0
+MAX_LOOKS = 20
+"""Incidents of one cycle that the calls are asked about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +36,10 @@ class IncidentChange:
 class Cycle:
     """The incidents that one transaction works on, in memory until `save`."""
 
-    def __init__(self, tx: Database, now: float, config: AlertSettings, workflows: set[str]) -> None:
-        self.tx, self.now, self.config = tx, now, config
+    def __init__(
+        self, tx: Database, now: float, config: AlertSettings, workflows: set[str], look: Look = BLIND
+    ) -> None:
+        self.tx, self.now, self.config, self.look, self.looks = tx, now, config, look, 0
         self.changes: list[IncidentChange] = []
         self.silences = history.silences(tx, now)
         self.incidents = history.load_around(tx, workflows | {OURSELVES}, now, config.lifecycle.reopen_within)
@@ -190,10 +195,25 @@ class Cycle:
         if incident.holds("firing"):
             lifecycle.count_money(incident, self.now)
         reached = any(not receiver.withheld for receiver in to)
+        if reached and incident.workflow != OURSELVES:
+            self._look_at(incident, transition)
         self.note(incident, self.now, "told" if reached else "not_told", reason if to else "no_route", transition)
         message = build(incident, transition, reason, self.now, self.config)
         for receiver in to:
             self._enqueue(message, receiver)
+
+    def _look_at(self, incident: Incident, transition: Transition) -> None:
+        """Ask the calls what the message is to tell beside the findings, of a bounded number of incidents."""
+        if self.looks >= MAX_LOOKS:
+            return
+        self.looks += 1
+        if transition == "resolved":
+            incident.course = self.look.course(incident, self.now)
+            if incident.course.extra_usd is not None:
+                incident.extra_usd = incident.course.extra_usd
+        elif transition in {"opened", "updated", "escalated"}:
+            incident.impact = self.look.impact(incident, self.now)
+            lifecycle.count_money(incident, self.now)
 
     def _enqueue(self, message: Message, receiver: Receiver) -> None:
         kind = self.config.channels[receiver.channel].kind
@@ -256,6 +276,6 @@ def storm_finding(channel: str, transition: Literal["fired", "cleared"], now: fl
         unit="incidents",
         segment=channel,
         observed=float(seen),
-        usual=float(limit),
+        bound=Bound(float(limit), "per hour"),
         started_at=now,
     )

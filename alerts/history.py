@@ -57,6 +57,16 @@ def listed(db: Reader, state: str, limit: int = 200, before: float | None = None
     return [decode(row[0]) for row in rows]
 
 
+def between(
+    db: Reader, since: float, until: float, workflow: str | None = None, limit: int = MAX_LISTED
+) -> list[Incident]:
+    """Incidents that were open at some time in ``[since, until)``, of one workflow or of all, the oldest first."""
+    sql = """SELECT body FROM incidents WHERE opened_at < ?1 AND (resolved_at IS NULL OR resolved_at >= ?2)
+        AND (?3 IS NULL OR workflow = ?3) ORDER BY opened_at DESC, id LIMIT ?4"""
+    rows = db.execute(sql, [until, since, workflow, limit]).fetchall()
+    return [decode(row[0]) for row in reversed(rows)]
+
+
 def load_around(tx: Database, workflows: Iterable[str], now: float, reopen_within: float) -> dict[str, Incident]:
     """Every live incident, and of ``workflows`` also those that may be re-opened or that a person closed."""
     rows = tx.execute(

@@ -10,7 +10,7 @@ from driftbell.alerts.phrases import METRICS, named, phrase
 from driftbell.alerts.plain import plain, shorten
 from driftbell.alerts.record import Incident, series_key
 from driftbell.alerts.settings import AlertSettings
-from driftbell.alerts.wording import SEVERITY_WORDS, change, quantity, signed_money
+from driftbell.alerts.wording import SEVERITY_WORDS, change, percent, quantity, signed_money
 from driftbell.detectors.finding import Finding
 
 TITLE_LENGTH = 86
@@ -24,8 +24,10 @@ class Message:
 
     ``event_id`` is ``{incident_id}.{seq}`` and stays the same over every attempt and channel. ``noun`` is what the
     metric of the title is called; ``usual`` and ``observed`` are written with their unit. ``others`` says of the other
-    series that they moved too, ready to read. ``back_to`` is the level at the end and ``ended_with`` the purposeful
-    change that came just before it.
+    series that they moved too, ready to read. ``calls_share`` is the part of the workflow's calls that lie where it
+    shows, ``trace_ids`` are calls that carry it. At the end, ``peak`` is the worst level, ``calls_seen`` the calls
+    meanwhile, ``back_to`` the level now, ``over`` what became of it in a few words, and ``ended_with`` the purposeful
+    change that came just before.
     """
 
     event_id: str
@@ -58,11 +60,13 @@ class Message:
     usd_per_hour: float | None = None
     extra_usd: float | None = None
     calls_per_hour: float | None = None
+    calls_share: float | None = None
     cause: str = ""
     confidence: str = "unknown"
     cause_share: float | None = None
     cause_keys: dict[str, str] | None = None
     evidence: tuple[str, ...] = ()
+    trace_ids: tuple[str, ...] = ()
     ruled_out: tuple[str, ...] = ()
     marker: str | None = None
     marker_at: float | None = None
@@ -75,7 +79,11 @@ class Message:
     reopened: int = 0
     flapping: bool = False
     ended_at: float | None = None
+    calls_seen: int = 0
+    peak: str | None = None
+    peak_at: float | None = None
     back_to: str | None = None
+    over: str = ""
     ended_with: str | None = None
     unknown_since: float | None = None
     closed_by: str | None = None
@@ -111,10 +119,7 @@ def title(workflow: str, finding: Finding) -> str:
 
     What does not fit goes in this order: money, from and to, the end of the workflow's name.
     """
-    words = phrase(finding).words(finding.direction)
-    moved = _moved(finding)
-    head = f"{words} {moved}".rstrip()
-    span = _span(finding)
+    head, span = _head(finding), _span(finding)
     cost = f", {signed_money(finding.usd_per_hour)}/hour" if finding.usd_per_hour else ""
     where = plain(workflow, TITLE_LENGTH)
     for tail in (head + span + cost, head + span, head):
@@ -129,6 +134,18 @@ def subject(incident: Incident) -> str:
     return f"[{SEVERITY_WORDS[incident.severity]}] {title(incident.workflow, incident.headline)}"
 
 
+def _head(finding: Finding) -> str:
+    """What moved and how far: ``cost per call up 62%``, or ``response time p95 over 5.0 s`` where a limit was set."""
+    bound = finding.bound
+    if bound is None:
+        size = _moved(finding)
+        if size.endswith("times"):
+            return f"{phrase(finding).noun} at {size} the usual"
+        return f"{phrase(finding).words(finding.direction)} {size}".rstrip()
+    words = (phrase(finding).noun, bound.of, "over" if finding.direction > 0 else "under")
+    return f"{' '.join(word for word in words if word)} {quantity(bound.value, finding.unit)}"
+
+
 def _moved(finding: Finding) -> str:
     if finding.observed is None or finding.usual is None or finding.family == "silent":
         return ""
@@ -138,6 +155,8 @@ def _moved(finding: Finding) -> str:
 def _span(finding: Finding) -> str:
     if finding.metric == "delivery" and finding.segment:
         return f": {plain(finding.segment, 60)}"
+    if finding.bound is not None and finding.observed is not None:
+        return f" ({quantity(finding.observed, finding.unit)})"
     if finding.usual is None:
         return ""
     usual = quantity(finding.usual, finding.unit)
@@ -168,7 +187,7 @@ def build(incident: Incident, transition: Transition, reason: str, now: float, s
         started_at=incident.started_at,
         opened_at=incident.opened_at,
         state=incident.state,
-        segment=plain(lead.segment) if lead.segment else None,
+        segment=plain(head.segment) if head.segment else None,
         segments=tuple(plain(s, 60) for s in incident.segments[:MAX_LISTED]),
         risk_tier=plain(lead.risk_tier) if lead.risk_tier else None,
         observed=None if head.observed is None else quantity(head.observed, head.unit),
@@ -181,11 +200,13 @@ def build(incident: Incident, transition: Transition, reason: str, now: float, s
         usd_per_hour=incident.usd_per_hour,
         extra_usd=incident.extra_usd,
         calls_per_hour=head.calls_per_hour,
+        calls_share=incident.impact.share,
         cause=plain(cause.text, 240),
         confidence=cause.confidence,
         cause_share=cause.share,
         cause_keys={plain(k, 40): plain(v, 80) for k, v in cause.keys.items()},
         evidence=tuple(plain(e, 160) for e in cause.evidence),
+        trace_ids=tuple(plain(trace, 64) for trace in incident.impact.trace_ids),
         ruled_out=tuple(plain(r, 60) for r in cause.ruled_out),
         marker=plain(cause.marker) if cause.marker else None,
         marker_at=cause.marker_at,
@@ -198,7 +219,11 @@ def build(incident: Incident, transition: Transition, reason: str, now: float, s
         reopened=incident.reopened,
         flapping=incident.flapping,
         ended_at=incident.ended_at,
+        calls_seen=incident.course.calls if incident.course else 0,
+        peak=_peak(incident, head),
+        peak_at=incident.course.peak_at if incident.course else None,
         back_to=_back_to(incident, head),
+        over=_over(head, _back_to(incident, head)),
         ended_with=_ended_with(incident),
         unknown_since=incident.unknown_since,
         closed_by=plain(incident.resolved_by) if incident.resolved_by else None,
@@ -211,10 +236,32 @@ def dedup_key(incident: Incident, settings: AlertSettings) -> str:
     return f"driftbell/{settings.environment}/{plain(incident.workflow, 80)}/{incident.family}/{incident.id}"
 
 
+def _peak(incident: Incident, head: Finding) -> str | None:
+    """The worst level of the title's series, as the calls tell it."""
+    level = incident.course.peak if incident.course else None
+    return None if level is None else quantity(level, head.unit)
+
+
 def _back_to(incident: Incident, head: Finding) -> str | None:
-    """The level of the title's series when it cleared."""
+    """The level of the title's series after the end, as the calls or else the finding that cleared it tell it."""
+    if incident.course is not None and incident.course.last is not None:
+        return quantity(incident.course.last, head.unit)
     end = incident.members[series_key(head)].end
-    return None if end is None or end.observed is None else quantity(end.observed, end.unit)
+    stale = end is None or end.observed is None or end.observed == head.observed
+    return None if stale or end is None or end.observed is None else quantity(end.observed, end.unit)
+
+
+def _over(head: Finding, level: str | None) -> str:
+    """What the end is called: ``cost per call back to 3.2c``, ``response time p95 back under 5.0 s``, ..."""
+    words = phrase(head)
+    opposite = words.down if head.direction > 0 else words.up
+    if opposite not in {"up", "down"}:
+        return f"{words.noun} {opposite}"
+    if head.bound is None:
+        return f"{words.noun} back to {level or 'usual'}"
+    side = "under" if head.direction > 0 else "over"
+    named = " ".join(word for word in (words.noun, head.bound.of) if word)
+    return f"{named} back {side} {quantity(head.bound.value, head.unit)}"
 
 
 def _ended_with(incident: Incident) -> str | None:
@@ -229,31 +276,35 @@ def _others(incident: Incident, head: Finding) -> tuple[str, ...]:
     for member in incident.members.values():
         f = member.finding
         if f.metric != head.metric and f.metric not in lines:
-            lines[f.metric] = f"{phrase(f).words(f.direction)} {_moved(f)}{_span(f)}".rstrip()
-    for metric in head.related:
-        if metric != head.metric and metric not in lines:
-            lines[metric] = f"{named(metric).noun} moved too"
-    return tuple(plain(line, 120) for line in list(lines.values())[:MAX_LISTED])
+            lines[f.metric] = _head(f) + _span(f)
+    along = [named(metric).noun for metric in head.related if metric != head.metric and metric not in lines]
+    said = [*list(lines.values())[:MAX_LISTED], *([f"{' and '.join(along[:MAX_LISTED])} moved too"] if along else [])]
+    return tuple(plain(line, 120) for line in said)
 
 
 def _users(incident: Incident) -> str:
-    """What people notice: the families other than cost that moved, or that none of them did."""
+    """Whom it touches and what they notice of it: families other than cost that moved, or that none of them did."""
     if incident.family in {"silent", "instrument"}:
         return ""
+    share = incident.impact.share
     noticed = {m.finding.metric: m.finding for m in incident.members.values() if m.finding.family != "cost"}
+    if noticed:
+        return max((_affected(f, share) for f in noticed.values()), default=(0.0, ""))[1]
     related = [metric for metric in incident.lead.related if metric in METRICS and not METRICS[metric].is_money]
-    if not noticed and not related:
-        return "no effect seen: quality, reliability and use are as usual"
-    return max((_affected(f) for f in noticed.values()), default=(0.0, ""))[1]
+    unseen = "" if related else "no effect seen on quality, reliability or use"
+    return "; ".join(part for part in (_affected(incident.headline, share)[1], unseen) if part)
 
 
-def _affected(finding: Finding) -> tuple[float, str]:
-    """How many calls an hour it touches: of a share those beyond the usual, else all of them."""
-    calls = finding.calls_per_hour or 0.0
+def _affected(finding: Finding, share: float | None) -> tuple[float, str]:
+    """How many calls an hour it touches, and which part of all: of a share those beyond the usual."""
+    calls, more = finding.calls_per_hour or 0.0, ""
     if finding.unit == "share" and finding.observed is not None and finding.usual is not None:
-        more = calls * abs(finding.observed - finding.usual)
-        return (more, f"about {more:,.0f} calls an hour beyond the usual") if more >= 1 else (0.0, "")
-    return (calls, f"it touches about {calls:,.0f} calls an hour") if calls >= 1 else (0.0, "")
+        beyond = abs(finding.observed - finding.usual)
+        calls, share, more = calls * beyond, None if share is None else share * beyond, " beyond the usual"
+    if calls < 1 or finding.metric == "calls":
+        return 0.0, ""
+    part = "" if share is None else ", all of them" if share > 0.995 else f", {percent(share)} of all"
+    return calls, f"about {calls:,.0f} calls an hour{more}{part}"
 
 
 def _action(lead: Finding) -> str:

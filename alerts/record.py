@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
+from driftbell.alerts.impact import Course, Impact
 from driftbell.alerts.phrases import phrase
 from driftbell.alerts.plain import name
 from driftbell.alerts.wording import SEVERITY_ORDER
@@ -17,6 +18,8 @@ MemberState = Literal["firing", "cleared", "no_data"]
 Verdict = Literal["seen", "false_alarm", "new_normal"]
 MAX_MEMBERS = 100
 MAX_SEGMENTS = 50
+CLEARER = 2.0
+"""So many times larger must a change be in a segment for the title to speak of the segment."""
 
 
 def series_key(finding: Finding) -> str:
@@ -98,6 +101,8 @@ class Incident:
     counted_to: float = 0.0
     announced: Announced | None = None
     previous: int = 0
+    impact: Impact = field(default_factory=Impact)
+    course: Course | None = None
 
     @property
     def lead(self) -> Finding:
@@ -106,20 +111,33 @@ class Incident:
 
     @property
     def headline(self) -> Finding:
-        """The finding for the title: cost per call where money is the matter and it is known, else the lead."""
+        """The finding for the title: where it shows most clearly, as cost per call where money is the matter.
+
+        A segment stands for the whole workflow when the change is at least twice as large in it.
+        """
         lead = self.lead
         if lead.family == "cost" and lead.metric != "calls":
-            for member in self.members.values():
-                f = member.finding
-                same = (f.family, f.metric, f.segment) == ("cost", "cost_per_call", lead.segment)
-                if same and f.observed is not None:
-                    return f
-        return lead
+            paid = [f for f in self._known("cost_per_call", "usd") if f.segment == lead.segment]
+            lead = paid[0] if paid else lead
+        clearest = max(self._known(lead.metric, lead.unit), key=departure, default=lead)
+        return clearest if departure(clearest) > CLEARER * departure(lead) else lead
+
+    def _known(self, metric: str, unit: str) -> list[Finding]:
+        """What the incident's own family says of a metric in this unit, where the level is known."""
+        found = (member.finding for member in self.members.values())
+        about = (self.family, metric, unit)
+        return [f for f in found if (f.family, f.metric, f.unit) == about and f.observed is not None]
 
     @property
     def usd_per_hour(self) -> float | None:
-        """What it costs per hour now: the largest of the firing series, which all price the same money."""
-        rates = [m.finding.usd_per_hour for m in self.members.values() if m.state == "firing"]
+        """What it costs per hour now: the largest of the firing series, which all price the same money.
+
+        Where none has a price, what the calls themselves tell.
+        """
+        firing = [m.finding for m in self.members.values() if m.state == "firing"]
+        rates = [f.usd_per_hour for f in firing]
+        if firing and not any(rates):
+            rates.append(self.impact.usd_per_hour)
         return max((rate for rate in rates if rate is not None), default=None)
 
     def told_by(self, finding: Finding) -> list[str]:
@@ -151,6 +169,15 @@ class Incident:
     def holds(self, state: MemberState) -> bool:
         """Whether any series is in ``state``."""
         return any(member.state == state for member in self.members.values())
+
+
+def departure(finding: Finding) -> float:
+    """How far the observed level is from the usual, to compare slices of one metric; 0.0 when that is not known."""
+    if finding.observed is None or finding.usual is None:
+        return 0.0
+    if finding.unit in {"share", "score"} or min(finding.observed, finding.usual) <= 0:
+        return abs(finding.observed - finding.usual)
+    return abs(math.log(finding.observed / finding.usual))
 
 
 def leading(findings: list[Finding], family: str) -> Finding:

@@ -12,6 +12,12 @@ from driftbell.alerts.wording import SEVERITY_WORDS, duration, moment, money, pe
 
 HEADLINE_LENGTH = 100
 MAX_HTML = 80_000
+ONSET_SLACK = 600.0
+"""The onset is an estimate: a change so near to it (seconds) came with it."""
+NO_MONEY = 0.005
+"""USD below which no cost is told."""
+WORTH_A_TITLE = 0.995
+"""USD below which money is no reason to hurry."""
 _CAUSE_LABEL = {"likely": "Likely", "possible": "Possible", "unknown": "Cause"}
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
@@ -53,7 +59,8 @@ def _headline(message: Message, zone: str) -> str:
     workflow = shorten(message.workflow, 30)
     if message.transition == "resolved":
         lasted = duration((message.ended_at or message.at) - message.started_at)
-        extra = f", extra cost {money(message.extra_usd)}" if message.extra_usd else ""
+        spent = message.extra_usd or 0.0
+        extra = f", extra cost {money(spent)}" if spent >= WORTH_A_TITLE else ""
         return f"{workflow}: {_ending(message)} after {lasted}{extra}"
     if message.transition == "unknown":
         return f"{workflow}: no data since {moment(message.unknown_since or message.at, zone)}; not closed"
@@ -63,7 +70,7 @@ def _headline(message: Message, zone: str) -> str:
 def _ending(message: Message) -> str:
     if message.closed_by:
         return f"{message.noun}, closed by {shorten(message.closed_by, 30)},"
-    return f"{message.noun} back to {message.back_to or 'usual'}"
+    return message.over
 
 
 def rows(message: Message, zone: str) -> list[Row]:
@@ -93,17 +100,20 @@ def _open_rows(message: Message, zone: str) -> list[Row]:
         Row("Also", "; ".join(message.others)),
         Row("Do now", _do_now(message)),
         Row("Before", _before(message)),
+        Row("Traces", ", ".join(message.trace_ids)),
     ]
 
 
 def _end_rows(message: Message, zone: str) -> list[Row]:
     ended = message.ended_at or message.at
     after = f", ended after {message.ended_with}" if message.ended_with else ""
+    calls = f"; {message.calls_seen:,} calls" if message.calls_seen else ""
     lasted = f"{moment(message.started_at, zone)} to {moment(ended, zone)}, {duration(ended - message.started_at)}"
     return [
-        Row("Was", message.title),
-        Row("Lasted", f"{lasted}{after}"),
-        Row("Cost", f"{money(message.extra_usd)} more than usual in all" if message.extra_usd else ""),
+        Row("Was", _was(message)),
+        Row("Lasted", f"{lasted}{calls}{after}"),
+        Row("Worst", _worst(message, zone)),
+        Row("Cost", _total(message)),
         Row("Now", _now_at(message)),
         Row("Where", where(message)),
         Row("Cause", _cause(message)),
@@ -114,7 +124,7 @@ def _end_rows(message: Message, zone: str) -> list[Row]:
 def _unknown_rows(message: Message, zone: str) -> list[Row]:
     since = message.unknown_since or message.at
     return [
-        Row("Was", message.title),
+        Row("Was", _was(message)),
         Row("No data", f"since {moment(since, zone)}: neither better nor worse can be told, so it stays open"),
         Row("Cost", f"{money(message.extra_usd)} more than usual until then" if message.extra_usd else ""),
         Row("Where", where(message)),
@@ -131,8 +141,10 @@ def _news(message: Message) -> str:
     spent = f", {money(message.extra_usd)} more than usual so far" if message.extra_usd else ""
     said = {
         "severity_raised": f"now {SEVERITY_WORDS[message.severity]}",
-        "segments_changed": "other segments show it too",
-        "cause_changed": "the cause is seen differently",
+        "more_segments": "more segments show it now",
+        "segments_named": "it is now clear which segments show it",
+        "spread_to_the_workflow": "the whole workflow shows it now",
+        "cause_changed": "the cause is seen differently now",
         "data_back": "data is back and it still shows",
         "nobody_acknowledged": "nobody acknowledged it",
     }.get(message.reason, "")
@@ -144,7 +156,8 @@ def _since(message: Message, zone: str) -> str:
     age = message.at - message.started_at
     start = moment(message.started_at, zone) + (f", for {duration(age)}" if age >= 1 else "")
     seen = f"; {message.sample_n:,} {'call' if message.sample_n == 1 else 'calls'}" if message.sample_n else ""
-    return f"{start}{seen}" + (f". Usual for this hour: {message.usual}" if message.usual else "")
+    hour = " for this hour" if message.metric == "calls" else ""
+    return f"{start}{seen}" + (f". Usual{hour}: {message.usual}" if message.usual else "")
 
 
 def where(message: Message) -> str:
@@ -164,12 +177,15 @@ def _why(message: Message, zone: str) -> list[Row]:
     changed = ""
     if message.marker and message.marker_at is not None:
         before = message.started_at - message.marker_at
-        gap = f", {duration(before)} before" if before >= 0 else f", {duration(-before)} after it began"
+        gap = ", as it began"
+        if abs(before) >= ONSET_SLACK:
+            gap = f", {duration(before)} before" if before > 0 else f", {duration(-before)} after it began"
         changed = f"{message.marker}: {moment(message.marker_at, zone)}{gap}"
     return [
         Row(_CAUSE_LABEL[message.confidence], _cause(message)),
         Row("Changed", changed),
-        Row("How sure", "; ".join(part for part in (_how_sure(message), *message.evidence) if part)),
+        Row("How sure", _how_sure(message)),
+        Row("Evidence", "; ".join(message.evidence)),
     ]
 
 
@@ -178,19 +194,17 @@ def _cause(message: Message) -> str:
 
 
 def _how_sure(message: Message) -> str:
-    part = f" explains {percent(message.cause_share)} of the change" if message.cause_share is not None else ""
+    part = f"it explains {percent(message.cause_share)} of the change" if message.cause_share is not None else ""
     if message.confidence == "likely":
         first = message.marker_at is not None and message.marker_at <= message.started_at
-        return (
-            "likely:" + " and".join(p for p in (" it came first" if first else "", part) if p) if first or part else ""
-        )
-    return f"possible, not proven: it{part}" if message.confidence == "possible" and part else ""
+        return " and ".join(said for said in ("it came first" if first else "", part) if said)
+    return f"not proven; {part}" if message.confidence == "possible" and part else ""
 
 
 def _do_now(message: Message) -> str:
     left = ""
-    if message.usd_per_hour and message.usd_per_hour > 0:
-        left = f"; if left: about {money(message.usd_per_hour * 24)}/day"
+    if (message.usd_per_hour or 0.0) * 24 >= WORTH_A_TITLE:
+        left = f"; if left: about {money((message.usd_per_hour or 0.0) * 24)}/day"
     return f"{message.action}{left}" if message.action else left.removeprefix("; ")
 
 
@@ -205,11 +219,33 @@ def _before(message: Message) -> str:
 def _now_at(message: Message) -> str:
     if message.closed_by or not message.back_to:
         return ""
-    return f"{message.back_to}" + (f" (usual {message.usual})" if message.usual else "")
+    usual = f" (usual {message.usual})" if message.usual and message.metric != "calls" else ""
+    return f"{message.back_to}{usual}"
+
+
+def _was(message: Message) -> str:
+    """What readers were told at the opening; what moved since has rows of its own."""
+    return message.subject.partition("] ")[2] or message.title
+
+
+def _worst(message: Message, zone: str) -> str:
+    if not message.peak:
+        return ""
+    return message.peak + (f", {moment(message.peak_at, zone)}" if message.peak_at is not None else "")
+
+
+def _total(message: Message) -> str:
+    extra = message.extra_usd or 0.0
+    if abs(extra) < NO_MONEY:
+        return ""
+    return f"{money(abs(extra))} {'more' if extra > 0 else 'less'} than usual in all"
 
 
 def _closed(message: Message) -> str:
-    return f"by {message.closed_by}" if message.closed_by else "because every series is back to usual"
+    if message.closed_by:
+        return f"by {message.closed_by}"
+    good = message.at - (message.ended_at or message.at)
+    return f"by itself: {message.over}" + (f", for {duration(good)} now" if good >= 60 else "")
 
 
 def as_text(message: Message, zone: str, links: list[tuple[str, str]]) -> str:

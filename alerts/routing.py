@@ -7,7 +7,9 @@ from zoneinfo import ZoneInfo
 
 from driftbell.alerts.record import Incident
 from driftbell.alerts.settings import DAYS, AlertSettings, PagerDutySection, QuietHours
-from driftbell.alerts.wording import duration
+from driftbell.alerts.wording import duration, moment
+
+NOBODY = "nobody: no route with a channel takes it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,18 +132,32 @@ def _end(hours: QuietHours, now: float, zone: str) -> float | None:
     return None
 
 
+def passed_over(incident: Incident, settings: AlertSettings) -> list[str]:
+    """The routes before the one that decides and why each is not taken, as lines for a person."""
+    known, lines = facts(incident), []
+    for index, route in enumerate(settings.routes):
+        missed = route.match.misses(known)
+        if missed is not None:
+            is_value = ", ".join(known[missed]) or "none"
+            wanted = " or ".join(route.match.given()[missed])
+            lines.append(f"{route.name or f'routes[{index}]'}: passed over, {missed} is {is_value} and not {wanted}")
+        elif not route.go_on:
+            break
+    return lines
+
+
 def dry_run(incident: Incident, now: float, settings: AlertSettings, silences: Iterable[Silence] = ()) -> list[str]:
     """Who would be told of ``incident`` at ``now``, when and why, as lines for a person."""
     if quiet := muted(incident, now, settings, silences):
         return [f"nobody: {quiet}"]
     found = receivers(incident, now, settings)
     if not found:
-        return ["nobody: no route with a channel matches"]
+        return [f"{NOBODY}; it stays in the store"]
     lines = [
         f"{r.channel}: not sent ({r.reason})"
         if r.withheld
-        else f"{r.channel}: {'now' if r.due_at <= now else f'{datetime.fromtimestamp(r.due_at, UTC):%a %H:%M} UTC'}"
-        f" ({r.reason})" + (f"; if it fails {backup}" if (backup := settings.channels[r.channel].fallback) else "")
+        else f"{r.channel}: {'now' if r.due_at <= now else moment(r.due_at, settings.timezone)}"
+        f" ({r.reason})" + (f"; {backup} if it fails" if (backup := settings.channels[r.channel].fallback) else "")
         for r in found
     ]
     for step in settings.escalation:

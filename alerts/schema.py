@@ -63,3 +63,13 @@ def create_report_periods(db: Database) -> None:
         frozen_at REAL, sent_at REAL, late INTEGER, attempts INTEGER NOT NULL DEFAULT 0, error TEXT,
         subject TEXT, text TEXT, html TEXT, numbers TEXT, UNIQUE (report, recipient, period_start))"""
     )
+
+
+@MIGRATIONS()
+def create_report_readers(db: Database) -> None:
+    """Who left a report by one click, and which addresses of a period have been served."""
+    db.execute(
+        """CREATE TABLE report_readers (token TEXT PRIMARY KEY, recipient TEXT NOT NULL, address_key TEXT NOT NULL,
+        created_at REAL NOT NULL, left_at REAL, UNIQUE (recipient, address_key))"""
+    )
+    db.execute("ALTER TABLE report_periods ADD COLUMN served TEXT NOT NULL DEFAULT '{}'")

@@ -12,11 +12,12 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from driftbell.alerts.duration import Seconds
 from driftbell.alerts.secret import SecretRef
+from driftbell.detectors.duration import Seconds
 from driftbell.detectors.finding import Family
 
 Severity = Literal["page", "ticket", "info"]
+Right = Literal["ack", "silence", "false_alarm", "new_normal"]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MAX_CHANNELS = 64
@@ -173,11 +174,15 @@ class Match(Section):
 
         Of several segments or risk tiers one must match, or with ``every`` all of them.
         """
+        return self.misses(facts, every=every) is None
+
+    def misses(self, facts: Mapping[str, tuple[str, ...]], *, every: bool = False) -> str | None:
+        """The first of the lists that an incident with these facts does not fit, or None when it matches."""
         enough = all if every else any
-        return all(
-            enough(any(fnmatchcase(value, pattern) for pattern in patterns) for value in facts.get(name) or ("",))
-            for name, patterns in self.given().items()
-        )
+        for name, patterns in self.given().items():
+            if not enough(any(fnmatchcase(v, pattern) for pattern in patterns) for v in facts.get(name) or ("",)):
+                return name
+        return None
 
     def given(self) -> dict[str, tuple[str, ...]]:
         """The lists that restrict, by name."""
@@ -266,12 +271,16 @@ class Lifecycle(Section):
 
 
 class Links(Section):
-    """Links in messages. With a ``key``, acknowledge and silence links are signed and work without a login."""
+    """Links in messages. With a ``key`` (16 characters or more) those that act are signed and need no login.
+
+    ``trace_url`` is where the tracing system shows a trace, with ``{trace_id}`` in it.
+    """
 
     page_url: Url | None = None
     key: SecretRef | None = None
-    rights: tuple[Literal["ack", "silence"], ...] = ("ack", "silence")
+    rights: tuple[Right, ...] = ("ack", "silence", "false_alarm", "new_normal")
     valid_for: Seconds = 3 * 86_400.0
+    trace_url: Url | None = None
     runbooks: dict[str, str] = Field(default_factory=dict)
     """Runbook URL by ``workflow``, ``family`` or ``*``; the first that fits in this order."""
 

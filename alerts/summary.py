@@ -4,8 +4,7 @@ The pure parts live in `driftbell.alerts.weekly`; here they meet the store and t
 """
 
 import json
-import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from email.message import EmailMessage
@@ -16,13 +15,13 @@ from sqlite_utils import Database
 
 from driftbell.alerts.channels.delivery import DeliveryError
 from driftbell.alerts.settings import AlertSettings
-from driftbell.alerts.weekly import alarm, periods
+from driftbell.alerts.weekly import alarm, periods, readers
 from driftbell.alerts.weekly.letter import Letter, compose
 from driftbell.alerts.weekly.mail import mail_of
 from driftbell.alerts.weekly.numbers import WeeklyNumbers, weekly_numbers
 from driftbell.alerts.weekly.recommend import recommend
 from driftbell.alerts.weekly.render import Rendered, as_json, render
-from driftbell.alerts.weekly.schedule import Due, Overdue, due_periods, newcomers, overdue, period_of
+from driftbell.alerts.weekly.schedule import Due, Overdue, State, due_periods, newcomers, overdue, period_of
 from driftbell.alerts.weekly.settings import EVERYONE, Recipient, WeeklySettings
 from driftbell.alerts.weekly.source import Source
 from driftbell.alerts.weekly.weeks import Week, last_full_week, week_named
@@ -43,9 +42,14 @@ class Summary:
     rendered: Rendered
 
     @property
+    def data(self) -> dict[str, object]:
+        """Everything as plain data, each number with the command that recomputes it."""
+        return as_json(self.numbers, self.letter, recommend(self.numbers))
+
+    @property
     def json(self) -> str:
-        """Everything as JSON, each number with the command that recomputes it."""
-        return json.dumps(as_json(self.numbers, self.letter, recommend(self.numbers)), indent=1, ensure_ascii=False)
+        """`data` as text."""
+        return json.dumps(self.data, indent=1, ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +63,20 @@ class Sending:
 
 
 def summarise(
-    source: Source, settings: WeeklySettings, recipient: Recipient, week: Week, late_since: float | None = None
+    source: Source,
+    settings: WeeklySettings,
+    recipient: Recipient,
+    week: Week,
+    late_since: float | None = None,
+    workflow: str | None = None,
 ) -> Summary:
-    """Compute the summary of ``week`` for ``recipient``; nothing is stored or sent."""
+    """Compute the summary of ``week`` for ``recipient``; nothing is stored or sent.
+
+    ``workflow``, a name or pattern, tells of a part of it only; the verdicts are those of the whole summary.
+    """
     numbers = weekly_numbers(source.points(week, recipient), week, source.facts(week), settings, recipient)
+    if workflow is not None:
+        numbers = numbers.narrowed(workflow)
     letter = compose(numbers, settings, late_since)
     return Summary(numbers, letter, render(letter))
 
@@ -71,7 +85,6 @@ def asked_for(
     settings: WeeklySettings,
     now: float,
     week: str | None,
-    workflow: str | None,
     zone: str | None,
     recipient: str | None,
 ) -> tuple[Recipient, Week]:
@@ -87,8 +100,6 @@ def asked_for(
         who = Recipient.model_validate({**who.model_dump(), **({"zone": zone} if zone else {})})
     except ValidationError as error:
         raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
-    if workflow is not None:
-        who = who.model_copy(update={"workflows": (workflow,)})
     return who, week_named(week, who.zone) if week else last_full_week(now, who.zone)
 
 
@@ -117,21 +128,24 @@ class WeeklyMail:
         now = self._clock()
         with self._write() as tx:
             periods.expire(tx, now)
-            for recipient, week in newcomers(now, self._settings, periods.known(tx)):
+            settings = readers.remaining(tx, self._settings)
+            for recipient, week in newcomers(now, settings, periods.known(tx)):
                 periods.enrol(tx, recipient.name, period_of(week), now)
-            due = due_periods(now, self._settings, periods.known(tx))
+            due = due_periods(now, settings, periods.known(tx))
         return [self._one(each) for each in due]
 
     def overdue(self) -> list[Overdue]:
         """Summaries that are not out though they should be."""
         with self._write() as tx:
-            return overdue(self._clock(), self._settings, periods.known(tx))
+            return self._overdue(tx)
 
     def sound(self, config: AlertSettings) -> None:
         """Open an incident for each overdue summary, and end it once the summary is out."""
-        now = self._clock()
         with self._write() as tx:
-            alarm.sound(tx, overdue(now, self._settings, periods.known(tx)), now, config)
+            alarm.sound(tx, self._overdue(tx), self._clock(), config)
+
+    def _overdue(self, tx: Database) -> list[Overdue]:
+        return overdue(self._clock(), readers.remaining(tx, self._settings), periods.known(tx))
 
     def _one(self, due: Due) -> Sending:
         name, period, now = due.recipient.name, period_of(due.week), self._clock()
@@ -141,16 +155,33 @@ class WeeklyMail:
             letter = periods.frozen(tx, name, period)
         if letter is None:
             letter = self._freeze(due, now)
-        mail = mail_of(letter, due.recipient, self._sender, self._settings.unsubscribe)
         with self._write() as tx:
             if not periods.attempt(tx, name, period, self._clock()):
                 return Sending(name, period, "elsewhere")
-        try:
-            self._send(mail)
-        except DeliveryError as error:
-            maybe = error.reason in MAYBE_SENT
-            return self._settle(name, period, "uncertain" if maybe else "failed", error.reason)
-        return self._settle(name, period, "sent")
+            mails = personal(tx, self._settings, letter, due.recipient, self._sender, self._clock())
+            done = periods.served(tx, name, period)
+        return self._post(letter, {key: mail for key, mail in mails.items() if key not in done})
+
+    def _post(self, letter: periods.Frozen, mails: Mapping[str, EmailMessage]) -> Sending:
+        """Send to each address that was not served yet; what fails is left for the next time."""
+        failure: str | None = None
+        for key, mail in mails.items():
+            state: State = "sent"
+            try:
+                self._send(mail)
+            except DeliveryError as error:
+                failure = error.reason
+                if error.reason not in MAYBE_SENT:
+                    continue
+                state = "uncertain"
+            with self._write() as tx:
+                periods.serve(tx, letter.recipient, letter.period, key, state)
+        with self._write() as tx:
+            done = periods.served(tx, letter.recipient, letter.period)
+        if not mails.keys() <= done.keys():
+            return self._settle(letter.recipient, letter.period, "failed", failure)
+        result: Literal["uncertain", "sent"] = "uncertain" if "uncertain" in done.values() else "sent"
+        return self._settle(letter.recipient, letter.period, result, failure)
 
     def _freeze(self, due: Due, now: float) -> periods.Frozen:
         summary = summarise(self._source, self._settings, due.recipient, due.week, due.at if due.late else None)
@@ -168,21 +199,33 @@ class WeeklyMail:
         return Sending(name, period, result, error)
 
 
-def trial(
-    source: Source, settings: WeeklySettings, recipient: Recipient, week: Week, sender: str, to: str, now: float
-) -> EmailMessage:
-    """The mail that ``recipient`` would get, addressed to one person; nothing is stored."""
-    summary = summarise(source, settings, recipient, week)
-    letter = periods.Frozen(recipient.name, f"trial.{period_of(week)}", summary.rendered, summary.json, now)
-    return mail_of(letter, recipient, sender, to=[to])
+def personal(
+    tx: Database, settings: WeeklySettings, letter: periods.Frozen, recipient: Recipient, sender: str, now: float
+) -> dict[str, EmailMessage]:
+    """One mail per address that did not leave, by the key of the address, each with its own link to leave."""
+    mails = {}
+    for address in recipient.email:
+        leave = settings.unsubscribe
+        if leave is None and settings.page is not None:
+            leave = f"{readers.leave_address(settings.page)}/{readers.token_for(tx, recipient.name, address, now)}"
+        mails[readers.key_of(address)] = mail_of(letter, address, sender, leave)
+    return mails
+
+
+def trial(summary: Summary, sender: str, to: str, now: float) -> EmailMessage:
+    """The mail of a summary, addressed to one person as a trial; nothing is stored, and there is no list to leave."""
+    numbers = summary.numbers
+    letter = periods.Frozen(numbers.recipient, f"trial.{period_of(numbers.week)}", summary.rendered, summary.json, now)
+    return mail_of(letter, to, sender)
 
 
 def again(
-    db: Database | sqlite3.Connection, settings: WeeklySettings, recipient: Recipient, week: Week, sender: str
-) -> EmailMessage | None:
-    """The mail of a frozen summary, byte for byte as it was first made; None when the week was never frozen.
+    tx: Database, settings: WeeklySettings, recipient: Recipient, week: Week, sender: str, now: float
+) -> list[EmailMessage]:
+    """The mails of a frozen summary, byte for byte as they were first made; none when the week was never frozen.
 
-    A recipient that was narrowed to some workflows has no frozen summary of its own.
+    Addresses that left get none. A recipient that is not in the settings has no frozen summary of its own.
     """
-    letter = periods.frozen(db, recipient.name, period_of(week)) if recipient in settings.recipients else None
-    return None if letter is None else mail_of(letter, recipient, sender, settings.unsubscribe)
+    letter = periods.frozen(tx, recipient.name, period_of(week)) if recipient in settings.recipients else None
+    staying = next((r for r in readers.remaining(tx, settings).recipients if r.name == recipient.name), recipient)
+    return [] if letter is None else list(personal(tx, settings, letter, staying, sender, now).values())

@@ -34,7 +34,6 @@ async def serve(store: Store, port: int) -> None:
         await asyncio.sleep(0.01)
     print(server.servers[0].sockets[0].getsockname()[1], flush=True)
     await running
-    receiver.close()
 
 
 def main() -> None:

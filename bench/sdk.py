@@ -1,6 +1,9 @@
 """What the application side costs, beside the bare OpenTelemetry SDK in the same run.
 
-    python bench/sdk.py [hot|cpu|import|overflow|exit ...]
+    python bench/sdk.py [--peers] [hot|cpu|import|overflow|exit|peers ...]
+
+``--peers`` adds other instrumentations, each in an environment of its own that the first run installs from PyPI, and
+measured beside the floor in that environment (seven minutes, most of them spent waiting for their exits).
 
 Every figure is a median; ratios are driftbell's over the floor's. Hot-path figures are CPU time of the calling thread,
 in rounds that alternate between the contenders. The collector is a process of its own and is not counted.
@@ -20,9 +23,13 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 from sdk_contenders import CHUNKS, CONTENDERS, Contender, run_async
+from sdk_peer_contenders import IMPORTS as PEER_IMPORTS
+from sdk_peer_contenders import PEERS
+from sdk_peers import NotInstalledError, python_of
 from sdk_sink import hanging, refusing, sink
 
 ROUNDS = 25
+PEER_ROUNDS = 7
 CALLS = 400
 PACED_CALLS = 10_000
 PACED_RATE = 2500
@@ -49,10 +56,10 @@ def repeat(call: Callable[[], Any], times: int) -> None:
         call()
 
 
-def interleaved(works: dict[str, Callable[[], object]], units: int) -> dict[str, float]:
+def interleaved(works: dict[str, Callable[[], object]], units: int, rounds: int) -> dict[str, float]:
     """Median microseconds per unit of each work, in alternating rounds after one warm-up round."""
     taken: dict[str, list[float]] = {name: [] for name in works}
-    for number in range(ROUNDS + 1):
+    for number in range(rounds + 1):
         for name, work in works.items():
             cost = cpu_of(work) / units
             if number:
@@ -65,20 +72,27 @@ def hot() -> None:
     """CPU of the calling thread for each call and each chunk."""
     print(f"hot path, µs CPU of the calling thread, median of {ROUNDS} alternating rounds")
     with sink() as target:
-        contenders = {name: CONTENDERS[name]() for name in ("floor", "driftbell")}
-        for contender in contenders.values():
-            contender.start(target.url)
-        streams = CALLS // 10
-        kinds: dict[str, tuple[Callable[[Contender], Callable[[], object]], int]] = {
-            "sync call": (lambda c: _bound(repeat, c.call(), CALLS), CALLS),
-            "async call": (lambda c: _bound(run_async, c.async_call(), CALLS), CALLS),
-            f"chunk of {CHUNKS}, call included": (lambda c: _bound(drain, c.stream(), streams), streams * CHUNKS),
-        }
-        for kind, (work_of, units) in kinds.items():
-            found = interleaved({name: work_of(contender) for name, contender in contenders.items()}, units)
+        for kind, found in hot_path("driftbell", target.url, ROUNDS).items():
             _line(kind, found)
-        for contender in contenders.values():
-            contender.stop()
+
+
+def hot_path(name: str, url: str, rounds: int) -> dict[str, dict[str, float]]:
+    """Microseconds of a contender and of the floor beside it, by kind of call."""
+    contenders = {one: (CONTENDERS | PEERS)[one]() for one in ("floor", name)}
+    for contender in contenders.values():
+        contender.start(url)
+    kinds: dict[str, tuple[Callable[[Contender], Callable[[], object]], int]] = {
+        "sync call": (lambda c: _bound(repeat, c.call(), CALLS), CALLS),
+        "async call": (lambda c: _bound(run_async, c.async_call(), CALLS), CALLS),
+        f"chunk of {CHUNKS}, call included": (lambda c: _bound(drain, c.stream(), CALLS), CALLS * CHUNKS),
+    }
+    found = {
+        kind: interleaved({one: work_of(contender) for one, contender in contenders.items()}, units, rounds)
+        for kind, (work_of, units) in kinds.items()
+    }
+    for contender in contenders.values():
+        contender.stop()
+    return found
 
 
 def _bound(function: Callable[..., object], *args: Any) -> Callable[[], object]:
@@ -92,11 +106,11 @@ def _line(what: str, found: dict[str, float], unit: str = "µs", digits: int = 2
     print(f"  {what:28} {figures}   | {ratios}", flush=True)
 
 
-def child(task: str, name: str, url: str) -> dict[str, float]:
-    """Run a task for one contender in a fresh process."""
-    command = [sys.executable, __file__, "--child", task, name, url]
+def child(task: str, name: str, url: str, python: str | Path = sys.executable) -> Any:
+    """Run a task for one contender in a fresh process; what it printed last, read as JSON."""
+    command = [str(python), __file__, "--child", task, name, url]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
-    return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def medians(task: str, names: list[str], url: str, times: int) -> dict[str, dict[str, float]]:
@@ -154,30 +168,63 @@ def exits() -> None:
                 print(f"  {fault:10} {name:12} {_exit_seconds(name, url):.1f} s", flush=True)
 
 
-def _exit_seconds(name: str, url: str) -> float:
-    command = [sys.executable, __file__, "--child", "exit", name, url]
+def _exit_seconds(name: str, url: str, python: str | Path = sys.executable) -> float:
+    command = [str(python), __file__, "--child", "exit", name, url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
-        process.stdout.readline()
+        while process.stdout.readline() not in ("done\n", ""):
+            pass  # some contenders greet
         done = time.monotonic()
         process.wait(120)
         return time.monotonic() - done
 
 
+def peers() -> None:
+    """Every peer that installs here, as ratios to the floor in its own environment."""
+    print("peers, x the floor measured beside each; 'failed' says what did not work")
+    print(f"  {'':14} {'sync':>6} {'async':>6} {'chunk':>6} {'all CPU':>8} {'import':>7} {'exit when refused':>18}")
+    with sink() as target, refusing() as nowhere:
+        for name in PEERS:
+            try:
+                row = _peer_row(name, target.url, nowhere)
+            except NotInstalledError as error:
+                row = f"not installed: {error}"
+            except (subprocess.SubprocessError, ValueError, IndexError) as error:
+                row = f"failed: {_reason(error)}"
+            print(f"  {name:14} {row}", flush=True)
+
+
+def _peer_row(name: str, url: str, nowhere: str) -> str:
+    python = python_of(name)
+    hot = [found[name] / found["floor"] for found in child("hot", name, url, python).values()]
+    cpu = child("cpu", name, url, python)["us"] / child("cpu", "floor", url, python)["us"]
+    ratios = f"{hot[0]:6.2f} {hot[1]:6.2f} {hot[2]:6.2f} {cpu:8.2f}"
+    loading = statistics.median(import_ms(PEER_IMPORTS[name], python) for _ in range(3))
+    return (
+        f"{ratios} {loading / import_ms(IMPORTS['floor'], python):7.1f} {_exit_seconds(name, nowhere, python):16.1f} s"
+    )
+
+
+def _reason(error: Exception) -> str:
+    """The last line that a failed process wrote."""
+    told = getattr(error, "stderr", None) or str(error)
+    return (told.decode() if isinstance(told, bytes) else told).strip().splitlines()[-1][:120]
+
+
 IMPORTS = {"floor": "import opentelemetry.sdk.trace", "driftbell": "from driftbell import monitor"}
 
 
-def import_ms(statement: str) -> float:
+def import_ms(statement: str, python: str | Path = sys.executable) -> float:
     """CPU milliseconds of an import in a process that has imported nothing else, from compiled files."""
     program = f"import time; before = time.process_time(); {statement}; print(time.process_time() - before)"
-    return float(_fresh(program)) * 1000
+    return float(_fresh(program, python).splitlines()[-1]) * 1000
 
 
-def _fresh(program: str) -> str:
+def _fresh(program: str, python: str | Path = sys.executable) -> str:
     """The output of a program in a fresh process that keeps compiled files, as an installed one does."""
     environment = {key: text for key, text in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     environment["PYTHONPYCACHEPREFIX"] = str(Path(tempfile.gettempdir(), "driftbell-bench-compiled"))
-    command = [sys.executable, "-c", program]
+    command = [str(python), "-c", program]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, env=environment).stdout
 
 
@@ -219,7 +266,10 @@ def ready(name: str, url: str) -> tuple[float, float]:
 
 def in_child(task: str, name: str, url: str) -> None:
     """One task of a fresh process; prints its figures as JSON."""
-    contender = CONTENDERS[name]()
+    if task == "hot":
+        print(json.dumps(hot_path(name, url, PEER_ROUNDS)))
+        return
+    contender = (CONTENDERS | PEERS)[name]()
     contender.start(url)
     call = contender.call()
     call()
@@ -240,7 +290,7 @@ def in_child(task: str, name: str, url: str) -> None:
         print("done", flush=True)
 
 
-PARTS = {"hot": hot, "cpu": cpu, "import": imports, "overflow": overflow, "exit": exits}
+PARTS = {"hot": hot, "cpu": cpu, "import": imports, "overflow": overflow, "exit": exits, "peers": peers}
 
 
 def main() -> None:
@@ -248,7 +298,10 @@ def main() -> None:
     if sys.argv[1:2] == ["--child"]:
         in_child(*sys.argv[2:5])
         return
-    wanted = sys.argv[1:] or list(PARTS)
+    named = [part for part in sys.argv[1:] if part != "--peers"]
+    wanted = named or [part for part in PARTS if part != "peers"]
+    if "--peers" in sys.argv and "peers" not in wanted:
+        wanted.append("peers")
     unknown = set(wanted) - set(PARTS)
     if unknown:
         sys.exit(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")

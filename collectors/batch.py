@@ -1,10 +1,12 @@
 """Batch: what one request brings to the store, and how storing it can fail."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from driftbell.collectors.call import Call, Judgement, ManualTask, Marker
+from driftbell.collectors.measurement import Measurement
 from driftbell.collectors.span import Span
+from driftbell.collectors.template import Filled
 
 
 class StoreUnavailableError(Exception):
@@ -26,31 +28,41 @@ class BadBatchError(Exception):
     """The batch cannot be understood and would fail again; nothing of it was kept."""
 
 
+class TooLargeError(Exception):
+    """The body exceeds a limit, before or after decompression; the message names the limit."""
+
+
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A request body as received: ``signal`` is traces, logs or metrics; ``data`` is gzip."""
+    """A request body as received, or what of it belongs to one ``workflow``.
+
+    ``signal`` is traces or logs; ``data`` is gzip.
+    """
 
     signal: str
     encoding: str
     data: bytes
+    workflow: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Spans to store and interpret, and finished records to store as they are.
 
-    ``rejected`` counts what was refused before, of the named ``service`` if that is known. ``size`` is what the batch
+    ``filled`` are spans that were read by a template, ``spans`` any others.
+    ``refused`` counts what was refused before, by service. ``size`` is what the batch
     holds in memory, in bytes, as far as known; it counts towards the limit of what waits.
     """
 
     spans: Sequence[Span] = ()
+    filled: Sequence[Filled] = ()
     calls: Sequence[Call] = ()
     judgements: Sequence[Judgement] = ()
     manual_tasks: Sequence[ManualTask] = ()
     markers: Sequence[Marker] = ()
-    rejected: int = 0
-    service: str | None = None
-    body: Body | None = None
+    measurements: Sequence[Measurement] = ()
+    refused: Mapping[str, int] = field(default_factory=dict)
+    bodies: Sequence[Body] = ()
     size: int = 0
 
 

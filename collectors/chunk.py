@@ -1,24 +1,34 @@
 """Readings as compressed chunks: the form in which the store keeps what it received, to combine it again.
 
-A chunk holds some dozen readings and the names of its columns, so that a field that is added later, or taken away,
-does not make old chunks unreadable.
+There are two forms. Spans that fit templates are kept as the number of the template, ids, times and values, by column.
+Any other reading is kept in full, with the names of the columns, so that a field that is added later, or taken away,
+does not make old chunks unreadable. The first byte tells the forms apart.
 """
 
 import json
+import sqlite3
+import struct
 import zlib
-from collections.abc import Container, Sequence
+from array import array
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import fields
-from operator import attrgetter
+from itertools import accumulate, zip_longest
+from operator import attrgetter, sub
 from typing import Any
 
 from driftbell.collectors.call import Judgement, ManualTask, Marker, Source
 from driftbell.collectors.links import part_keys
 from driftbell.collectors.part import Part
 from driftbell.collectors.reading import Reading
-from driftbell.collectors.rows import trace_key
+from driftbell.collectors.rows import signed, trace_key
+from driftbell.collectors.shape import KEPT_FROM
+from driftbell.collectors.template import Filled, Template, part_of
 
-CHUNK_READINGS = 64
+CHUNK_READINGS = 128
 """Readings per chunk: looking at one trace again costs the decoding of a chunk."""
+_FILLED = 2
+_HEAD = struct.Struct("<BIIq")
+"""Form, number of spans, number of those with a parent, and the earliest end (ns)."""
 _ID = 32
 _TYPES = (Part, Judgement, ManualTask, Marker)
 _COLUMNS = [[field.name for field in fields(kind)] for kind in _TYPES]
@@ -27,18 +37,100 @@ _part, _judgement, _task, _marker = (attrgetter(*columns) for columns in _COLUMN
 
 def pack(readings: Sequence[Reading]) -> bytes:
     """``readings`` as one compressed chunk: a line with the columns, then per reading its trace id and its row."""
-    lines = [_encode(_COLUMNS), *(reading.trace_id + _encode(_row(reading)) for reading in readings)]
-    return zlib.compress("\n".join(lines).encode(), 6)
+    return zlib.compress(text_of(readings).encode(), 6)
 
 
-def unpack(data: bytes, traces: Container[int] | None = None) -> list[Reading]:
-    """Inverse of `pack`; of the traces with these keys only, if given: the others are not even decoded."""
-    first, *lines = zlib.decompress(data).decode().split("\n")
+def text_of(readings: Sequence[Reading]) -> str:
+    """The lines that `pack` compresses, for a store that compresses by itself."""
+    return "\n".join([_encode(_COLUMNS), *(reading.trace_id + _encode(_row(reading)) for reading in readings)])
+
+
+def pack_filled(spans: Sequence[Filled]) -> bytes:
+    """Spans that fit templates as one chunk: ids as they are, for they cannot be compressed, and the rest by column."""
+    templates, traces, ids, parents, starts, ends, values = zip(*spans, strict=True)
+    numbers = {template.number: None for template in templates}
+    index = {number: at for at, number in enumerate(numbers)}
+    width = max(map(len, values))
+    columns = [*zip_longest(*values)] if min(map(len, values)) < width else [*zip(*values, strict=True)]
+    said = {
+        "t": list(numbers),
+        "n": [index[template.number] for template in templates],
+        "p": [len(parent) and 1 for parent in parents],
+        "v": {at: column for at, column in enumerate(columns) if column.count(None) < len(column)},
+    }
+    lengths = array("q", map(sub, ends, starts)).tobytes()
+    first = min(ends)
+    moments = array("q", [end - first for end in ends]).tobytes()
+    text = json.dumps(said, separators=(",", ":")).encode()
+    return b"".join(
+        (
+            _HEAD.pack(_FILLED, len(spans), sum(map(bool, parents)), first),
+            *traces,
+            *ids,
+            *parents,
+            zlib.compress(moments + lengths + text, 1),
+        )
+    )
+
+
+def unpack(db: sqlite3.Connection, data: bytes, traces: Container[int] | None = None) -> list[Reading]:
+    """The readings of a chunk; of the traces with these keys only, if given: the others are not even decoded.
+
+    ``db`` holds the templates.
+    """
+    if data[0] == _FILLED:
+        return [reading_again(one) for one in _filled(db, data, traces)]
+    return read_text(zlib.decompress(data).decode(), traces)
+
+
+def read_text(text: str, traces: Container[int] | None = None) -> list[Reading]:
+    """Inverse of `text_of`."""
+    first, *lines = text.split("\n")
     columns = json.loads(first)
     known = [[name if name in now else None for name in then] for then, now in zip(columns, _COLUMNS, strict=True)]
     return [
         _reading(known, json.loads(line[_ID:])) for line in lines if traces is None or trace_key(line[:_ID]) in traces
     ]
+
+
+def _filled(db: sqlite3.Connection, data: bytes, traces: Container[int] | None) -> list[Filled]:
+    _, count, with_parent, first = _HEAD.unpack_from(data)
+    ids, parents = _HEAD.size + 16 * count, _HEAD.size + 24 * count
+    rest = zlib.decompress(data[parents + 8 * with_parent :])
+    moments, lengths = array("q", rest[: 8 * count]), array("q", rest[8 * count : 16 * count])
+    said = json.loads(rest[16 * count :])
+    wanted = [
+        at
+        for at, (_, low) in enumerate(struct.iter_unpack(">QQ", data[_HEAD.size : ids]))
+        if traces is None or signed(low) in traces
+    ]
+    templates = _templates(db, {said["t"][said["n"][at]] for at in wanted})
+    columns = {int(place): column for place, column in said["v"].items()}
+    size = max(columns, default=-1) + 1
+    parent_at = list(accumulate(said["p"], initial=0))
+    return [
+        (
+            templates[said["t"][said["n"][at]]],
+            data[_HEAD.size + 16 * at : _HEAD.size + 16 * at + 16],
+            data[ids + 8 * at : ids + 8 * at + 8],
+            data[parents + 8 * parent_at[at] : parents + 8 * parent_at[at + 1]],
+            first + moments[at] - lengths[at],
+            first + moments[at],
+            [columns[place][at] if place in columns else None for place in range(max(size, KEPT_FROM))],
+        )
+        for at in wanted
+    ]
+
+
+def _templates(db: sqlite3.Connection, numbers: Iterable[int]) -> dict[int, Template]:
+    query = "SELECT id, text FROM templates WHERE id IN (SELECT value FROM json_each(?))"
+    return {number: Template.of_text(text) for number, text in db.execute(query, (json.dumps(list(numbers)),))}
+
+
+def reading_again(filled: Filled, service: str = "") -> Reading:
+    """A span that fits a template as `reading.reading_of` would have read it."""
+    part = part_of(filled)
+    return Reading(part.trace_id, part.span_id, part.end, part, keys=part_keys(part), service=service)
 
 
 def _row(reading: Reading) -> tuple[object, ...]:

@@ -13,7 +13,7 @@ from driftbell.collectors.tree import Tree
 MAX_ATTEMPTS = 1000
 _TOKENS = ("input_tokens", "output_tokens")
 _TOKEN_DETAILS = ("cached_tokens", "cache_write_tokens", "reasoning_tokens")
-_FEATURES = (
+FEATURES = (
     "segment",
     "risk_tier",
     "owner",
@@ -40,7 +40,7 @@ def compose(call: Logical, tree: Tree) -> Call:
     inward = [*own, *(part for part in parts if not part.own), *call.context]
     home = own[0] if own else call.leaf
     nearest = inward[0].facts if len(inward) == 1 else dict(ChainMap(*(part.facts for part in inward)))
-    fields: dict[str, Fact | None] = {name: nearest.get(name) for name in _FEATURES}
+    fields: dict[str, Fact | None] = {name: nearest.get(name) for name in FEATURES}
     fields |= _usage(call)
     attributes = _attributes(call)
     status, error_type = _outcome(call, own)

@@ -6,13 +6,14 @@ The common case, a trace that nothing stored refers to, costs no reading beyond 
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from driftbell.collectors.chunk import unpack
-from driftbell.collectors.links import LINK_LIMIT
+from driftbell.collectors.links import DETAIL, LINK_LIMIT
 from driftbell.collectors.reading import Reading, prevails
-from driftbell.collectors.rows import digest, trace_key
+from driftbell.collectors.rows import digest, signed, trace_key
 
 NAMED_LIMIT = 256
 """Traces that may name one trace (judgements of its calls); later ones are stored but no longer joined."""
@@ -20,6 +21,22 @@ PART_LIMIT = 64
 """Chunks of one trace that are read back; an endless trace is no longer merged with its beginnings."""
 LOAD_LIMIT = 512
 """Chunks that are read back for one group of requests."""
+
+
+class Known(Protocol):
+    """What is stored of earlier spans, in pieces (chunks) that have numbers."""
+
+    def linked(self, exact: Collection[int], wide: Collection[int]) -> list[tuple[int, int]]:
+        """The stored ``(key, trace)`` of the keys ``exact``, and of those that differ from ``wide`` in detail only."""
+        ...
+
+    def parts_of(self, traces: Iterable[int]) -> dict[int, list[int]]:
+        """By trace: the chunks that hold spans of it."""
+        ...
+
+    def readings(self, chunks: Sequence[int], traces: set[int]) -> Iterable[Reading]:
+        """The readings of ``traces`` in ``chunks``."""
+        ...
 
 
 @dataclass(slots=True)
@@ -44,6 +61,8 @@ class Connection:
     groups: list[Connected] = field(default_factory=list)
     new: dict[int, list[Reading]] = field(default_factory=dict)
     links: list[tuple[int, int]] = field(default_factory=list)
+    chunks: dict[int, list[int]] = field(default_factory=dict)
+    """By trace: the chunks of the store that hold spans of it."""
     duplicates: list[Reading] = field(default_factory=list)
 
 
@@ -55,6 +74,8 @@ class _Graph:
         self.new: dict[int, dict[str, Reading]] = {}
         self.keys: dict[int, set[int]] = {}
         self.named: set[int] = set()
+        self.wide: set[int] = set()
+        self.chunks: dict[int, list[int]] = {}
         self.whole: set[int] = set()
         self.partial: set[int] = set()
         self.found: dict[int, list[int]] = {}
@@ -87,9 +108,11 @@ class _Graph:
     def _hold(self, reading: Reading, trace: int) -> None:
         self.readings.setdefault(trace, {})[reading.span_id] = reading
         for text in reading.keys:
-            key, names = _key(text)
-            if names:
+            key = key_number(text)
+            if text[0] == "t":
                 self.named.add(key)
+            elif text[0] == "r":
+                self.wide.add(key)
             if key != trace:
                 self.keys.setdefault(trace, set()).add(key)
 
@@ -102,8 +125,31 @@ class _Graph:
         return set(traces).union(*(self.keys.get(trace, ()) for trace in traces))
 
 
+class _Stored:
+    """`Known` of a SQLite file."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def linked(self, exact: Collection[int], wide: Collection[int]) -> list[tuple[int, int]]:
+        return linked(self._db, exact, wide)
+
+    def parts_of(self, traces: Iterable[int]) -> dict[int, list[int]]:
+        return parts_of(self._db, traces)
+
+    def readings(self, chunks: Sequence[int], traces: set[int]) -> Iterable[Reading]:
+        query = "SELECT data FROM chunks WHERE id IN (SELECT value FROM json_each(?))"
+        for (data,) in self._db.execute(query, (json.dumps(chunks),)):
+            yield from unpack(self._db, data, traces)
+
+
 def connect(db: sqlite3.Connection, readings: Iterable[Reading]) -> Connection:
     """Group ``readings`` with everything stored that belongs to them."""
+    return connect_to(_Stored(db), readings)
+
+
+def connect_to(known: Known, readings: Iterable[Reading]) -> Connection:
+    """`connect` for what is stored anywhere."""
     graph = _Graph()
     ids: dict[str, int] = {}
     for reading in readings:
@@ -111,43 +157,62 @@ def connect(db: sqlite3.Connection, readings: Iterable[Reading]) -> Connection:
         if trace is None:
             trace = ids[reading.trace_id] = trace_key(reading.trace_id)
         graph.arrive(reading, trace)
-    _complete(db, graph)
+    _complete(known, graph)
     new = {trace: list(held.values()) for trace, held in graph.new.items() if held}
-    links = [(key, trace) for trace in new for key in graph.keys.get(trace, ())]
-    return Connection(_groups(graph), new, links, graph.duplicates)
+    links = [(key, trace) for trace in new for key in graph.keys.get(trace, ()) if key not in graph.wide]
+    return Connection(_groups(graph), new, links, graph.chunks, graph.duplicates)
 
 
-def _complete(db: sqlite3.Connection, graph: _Graph) -> None:
+def _complete(known: Known, graph: _Graph) -> None:
     """Add the stored spans of everything that is connected to the graph, within the limits."""
     seen: set[int] = set()
     chunks_read: set[int] = set()
     keys = graph.ties(graph.readings)
     while keys and len(chunks_read) < LOAD_LIMIT:
         seen |= keys
-        found = _linked(db, keys, graph)
+        found = _linked(known, keys, graph)
         graph.found.update(found)
         traces = {t for group in found.values() for t in group}
-        parts = _parts(db, traces | {key for key in keys if key in graph.readings or key in graph.named})
+        parts = known.parts_of(traces | {key for key in keys if key in graph.readings or key in graph.named})
+        graph.chunks.update(parts)
         wanted = {c for held in parts.values() if len(held) <= PART_LIMIT for c in held}
         chunks = set(sorted(wanted)[: LOAD_LIMIT - len(chunks_read)])
-        _fetch(db, graph, list(chunks), set(parts))
+        _fetch(known, graph, list(chunks), set(parts))
         chunks_read |= chunks
         for trace, held in parts.items():
             (graph.whole if chunks.issuperset(held) else graph.partial).add(trace)
         keys = graph.ties(parts) - seen
 
 
-def _linked(db: sqlite3.Connection, keys: Iterable[int], graph: _Graph) -> dict[int, list[int]]:
-    rows = db.execute(
-        "SELECT key, trace FROM links WHERE key IN (SELECT value FROM json_each(?))", (json.dumps(list(keys)),)
-    )
-    found: dict[int, list[int]] = {}
-    for key, trace in rows:
-        found.setdefault(key, []).append(trace)
-    return {key: traces for key, traces in found.items() if len(traces) <= graph.limit(key)}
+def _linked(known: Known, keys: set[int], graph: _Graph) -> dict[int, list[int]]:
+    """The stored traces under each of ``keys``, without those that too many traces share."""
+    wide = keys & graph.wide
+    exact = [key for key in keys - wide if key & ~DETAIL not in wide]
+    found: dict[int, set[int]] = {}
+    for key, trace in known.linked(exact, wide):
+        for one in (key, key & ~DETAIL):
+            if one in keys and (one == key or one in wide):
+                found.setdefault(one, set()).add(trace)
+    return {key: list(traces) for key, traces in found.items() if len(traces) <= graph.limit(key)}
 
 
-def _parts(db: sqlite3.Connection, traces: Iterable[int]) -> dict[int, list[int]]:
+def linked(db: sqlite3.Connection, exact: Collection[int], wide: Collection[int]) -> list[tuple[int, int]]:
+    """The stored ``(key, trace)`` of the keys ``exact``, and of those that differ from ``wide`` in detail only."""
+    found: list[tuple[int, int]] = []
+    if exact:
+        query = "SELECT key, trace FROM links WHERE key IN (SELECT value FROM json_each(?))"
+        found += db.execute(query, (json.dumps(list(exact)),)).fetchall()
+    if wide:
+        query = (
+            "SELECT l.key, l.trace FROM json_each(?) j CROSS JOIN links l "
+            f"ON l.key > j.value AND l.key <= j.value + {DETAIL}"
+        )
+        found += db.execute(query, (json.dumps(list(wide)),)).fetchall()
+    return found
+
+
+def parts_of(db: sqlite3.Connection, traces: Iterable[int]) -> dict[int, list[int]]:
+    """By trace: the chunks that hold spans of it."""
     rows = db.execute(
         "SELECT trace, chunk FROM parts WHERE trace IN (SELECT value FROM json_each(?))", (json.dumps(list(traces)),)
     )
@@ -157,14 +222,25 @@ def _parts(db: sqlite3.Connection, traces: Iterable[int]) -> dict[int, list[int]
     return found
 
 
-def _fetch(db: sqlite3.Connection, graph: _Graph, chunks: Sequence[int], traces: set[int]) -> None:
+def _fetch(known: Known, graph: _Graph, chunks: Sequence[int], traces: set[int]) -> None:
     """Get the readings of ``traces`` out of ``chunks`` into the graph."""
-    if not chunks:
-        return
-    rows = db.execute("SELECT data FROM chunks WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(chunks),))
-    for (data,) in rows:
-        for reading in unpack(data, traces):
+    if chunks:
+        for reading in known.readings(chunks, traces):
             graph.recall(reading, trace_key(reading.trace_id))
+
+
+def gathered(db: sqlite3.Connection, trace: int) -> tuple[list[Reading], set[int]]:
+    """What is stored of the spans of one trace, by end, and the traces that are tied to it (itself among them)."""
+    return gathered_from(_Stored(db), trace)
+
+
+def gathered_from(known: Known, trace: int) -> tuple[list[Reading], set[int]]:
+    """`gathered` for what is stored anywhere; of an endless trace no more than `PART_LIMIT` chunks are read."""
+    graph = _Graph()
+    _fetch(known, graph, sorted(known.parts_of([trace]).get(trace, ()))[:PART_LIMIT], {trace})
+    tied = _linked(known, graph.ties([trace]), graph)
+    readings = sorted(graph.readings.get(trace, {}).values(), key=lambda reading: (reading.end, reading.span_id))
+    return readings, {trace}.union(*tied.values())
 
 
 def _groups(graph: _Graph) -> list[Connected]:
@@ -210,15 +286,18 @@ def _sharing(graph: _Graph) -> dict[int, set[int]]:
 
 def link_numbers(reading: Reading) -> set[int]:
     """The keys under which the store finds the trace of a span."""
-    return {_key(text)[0] for text in reading.keys}
+    numbers = {key_number(text) for text in reading.keys if text[0] != "r"}
+    loose = {key_number(text) for text in reading.keys if text[0] == "r"}
+    return numbers | (loose - {number & ~DETAIL for number in numbers})
 
 
-def _key(text: str) -> tuple[int, bool]:
-    """The number of a link key, and whether it names another trace outright."""
+def key_number(text: str) -> int:
+    """The number of a link key: that of the trace which it names outright, or what it states."""
     name = text[2:]
-    if text.startswith("t:") and _is_trace_id(name):
-        return trace_key(name), True
-    return digest(text), False
+    if text[0] != "t":
+        number = signed(int(name, 16))
+        return number & ~DETAIL if text[0] == "r" else number
+    return trace_key(name) if _is_trace_id(name) else digest(text)
 
 
 def _is_trace_id(text: str) -> bool:

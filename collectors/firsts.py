@@ -12,10 +12,10 @@ First = tuple[int, str, str, float]
 """Workflow, kind, value, time."""
 
 
-def firsts_of(workflow: int, call: Call) -> list[First]:
-    """What may be new with a call."""
+def firsts_of(workflow: int, call: Call, ts: float) -> list[First]:
+    """What may be new with a call that ended at ``ts``."""
     values = (call.model, call.prompt_version, call.release, call.price_version)
-    return [(workflow, kind, value, call.ts) for kind, value in zip(KINDS, values, strict=True) if value is not None]
+    return [(workflow, kind, value, ts) for kind, value in zip(KINDS, values, strict=True) if value is not None]
 
 
 def save_firsts(db: sqlite3.Connection, firsts: Iterable[First]) -> None:

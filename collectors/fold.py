@@ -5,7 +5,7 @@ The rules speak of structure, of what encloses and what follows what, and not of
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from driftbell.collectors.duplicates import joined
 from driftbell.collectors.logical import Logical
@@ -14,6 +14,15 @@ from driftbell.collectors.tree import Key, Tree
 
 _RETRY_GAP_S = 300.0
 _OVERLAP_S = 0.002
+_BILLED = frozenset(
+    {
+        *("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens"),
+        *("provider_cost", "reported_cost", "cost", "response_id"),
+    }
+)
+"""Facts that say which request was made and what it used."""
+_LENT = frozenset({"segment", "risk_tier", "owner", "user_id", "session_id"})
+"""Facts that hold for the calls inside a call of another workflow as well."""
 
 
 @dataclass(slots=True)
@@ -83,10 +92,10 @@ def _model(part: Part, below: _Below) -> _Below:
     for call in below.calls:
         is_same = call.family == family and (part.own or not call.sealed) and not (part.own and call.own)
         (same if is_same else others).append(call)
+    if part.own and not same and any(call.own for call in others):
+        return _around_own(part, others, below)
     for call in others:
         call.label(part)
-    if part.own and not same and any(call.own for call in others) and not part.counts_tokens:
-        return _Below(others)
     if not same and not part.own and _repeats(part, [call for call in others if call.family == family]):
         return _Below(others)
     same = _retried(joined(same), _is_attempt)
@@ -108,6 +117,37 @@ def _model(part: Part, below: _Below) -> _Below:
         _fill_gap(part, same)
         return _Below([*same, *others])
     return _Below([call, *others])
+
+
+def _around_own(part: Part, inside: list[Logical], below: _Below) -> _Below:
+    """A span of our own SDK around calls of our own SDK.
+
+    A response of its own makes it a call beside them, and so does a workflow that none of them names: its traffic,
+    time, outcome and judgements are its own. Otherwise it lends its labels. Usage is told once, by the call nearest
+    to the request.
+    """
+    nested = [call for call in inside if call.own]
+    retold = _retells(part, nested)
+    named = {one.facts.get("workflow") for call in nested for one in call.parts() if one.own}
+    if (retold or not part.counts_tokens) and part.facts.get("workflow") in named:
+        for call in inside:
+            call.label(part)
+        return _Below(inside)
+    lent = replace(part, facts={name: fact for name, fact in part.facts.items() if name in _LENT})
+    for call in inside:
+        call.label(lent)
+    if retold:
+        part = replace(part, facts={name: fact for name, fact in part.facts.items() if name not in _BILLED})
+    return _Below([Logical(part, requests=below.requests, events=below.events), *inside])
+
+
+def _retells(part: Part, calls: list[Logical]) -> bool:
+    """Whether the usage of a span is that of a call inside it, or of all of them."""
+    mine = part.facts.get("response_id")
+    if mine is not None:
+        return any(mine in call.ids() for call in calls)
+    usages = [_tokens(call.leaf) for call in calls]
+    return part.counts_tokens and _tokens(part) in (sum(usages), *usages)
 
 
 def _repeats(part: Part, calls: list[Logical]) -> bool:

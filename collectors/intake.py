@@ -1,17 +1,16 @@
 """From a request body to the store, the same for HTTP and gRPC: inflate, decode, queue, within limits."""
 
-import gzip
-import logging
 import threading
 import zlib
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
-from driftbell.collectors.batch import BadBatchError, Batch, Body, OverloadedError, StoreUnavailableError, where
+from driftbell.collectors.batch import Batch, OverloadedError, TooLargeError
 from driftbell.collectors.decode import (
     Encoding,
     MalformedError,
@@ -19,20 +18,17 @@ from driftbell.collectors.decode import (
     decode_logs,
     decode_metrics,
     decode_traces,
+    read_traces,
 )
+from driftbell.collectors.keeping import kept_bodies
 from driftbell.collectors.merge import event_span
-from driftbell.collectors.span import Span
 from driftbell.collectors.store import Store
+from driftbell.collectors.template import Templates
 
 Signal = Literal["traces", "logs", "metrics"]
-LARGE, LARGE_GZIPPED = 4 << 20, 512 << 10
-"""Bodies beyond these sizes are decoded one at a time, for they take many times as much memory while they are."""
-log = logging.getLogger(__name__)
+MAX_MEMBERS = 64
+"""Parts of which a gzip body may consist; senders make one, and each of many empty ones would copy the rest."""
 SIGNALS: tuple[Signal, ...] = ("traces", "logs", "metrics")
-
-
-class TooLargeError(Exception):
-    """The body exceeds a limit, before or after decompression; the message names the limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +36,8 @@ class Limits:
     """Bounds on what senders may ask. Sizes in bytes, times in seconds.
 
     ``body`` bounds a request before and ``inflated`` after decompression; ``in_flight`` and ``in_flight_bytes`` bound
-    the requests that are being received or wait for their commit; ``keep_bodies`` stores every body as it came.
+    the requests that are being received or wait for their commit; ``keep_bodies``
+    names the workflows (``claims-*``) whose spans are stored as they came; ``*`` stands for whole bodies.
     """
 
     body: int = 64 << 20
@@ -49,14 +46,14 @@ class Limits:
     in_flight_bytes: int = 256 << 20
     receive_timeout: float = 60.0
     commit_timeout: float = 30.0
-    keep_bodies: bool = False
+    keep_bodies: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Accepted:
-    """A body that was decoded: the future of its commit, and what of it was refused."""
+    """A body that was taken; once its commit is ``done``, what of it was refused."""
 
-    done: Future[None] | None
+    done: Future[None] | None = None
     rejected: int = 0
     message: str = ""
 
@@ -69,8 +66,8 @@ class Intake:
         self.limits = limits
         self.requests: Counter[tuple[str, str]] = Counter()
         """``(signal, outcome) -> requests``, for metrics."""
-        self._one_large = threading.Lock()
         self._lock = threading.Lock()
+        self._templates = Templates()
         self._in_flight = 0
         self._bytes = 0
 
@@ -95,36 +92,40 @@ class Intake:
                 self._bytes -= admission.held
 
     def accept(self, signal: Signal, body: bytes, encoding: Encoding, gzipped: bool) -> Accepted:
-        """Decode one body and queue what it says.
+        """Queue one body to be decoded and stored.
 
-        Raises `TooLargeError`, `MalformedError`, `BadBatchError`, `OverloadedError` or `StoreUnavailableError`.
+        Raises `OverloadedError` or `StoreUnavailableError`; the future fails with these, with `TooLargeError`,
+        `MalformedError` or `BadBatchError`.
         """
-        large = len(body) > (LARGE_GZIPPED if gzipped else LARGE)
-        with self._one_large if large else nullcontext():
-            try:
-                return self._accept(signal, body, encoding, gzipped)
-            except TooManyError as error:
-                raise TooLargeError(str(error)) from None
-            except (MalformedError, TooLargeError, StoreUnavailableError):
-                raise
-            except MemoryError:
-                raise OverloadedError("out of memory", retry_after=5.0) from None
-            except Exception as error:
-                log.error("%s could not be understood: %s", signal, where(error))  # noqa: TRY400  # its text is private
-                raise BadBatchError("the body could not be understood") from None
+        accepted = Accepted()
+        if body:
+            read = partial(self._read, signal, body, encoding, gzipped, accepted)
+            accepted.done = self.store.submit(read, len(body))
+        return accepted
 
-    def _accept(self, signal: Signal, body: bytes, encoding: Encoding, gzipped: bool) -> Accepted:
+    def _read(self, signal: Signal, body: bytes, encoding: Encoding, gzipped: bool, accepted: Accepted) -> Batch:
         plain = inflate(body, self.limits.inflated) if gzipped else body
-        if not plain:
-            return Accepted(None)
-        spans, rejected, message = _decode(signal, plain, encoding)
-        kept = None
-        if self.limits.keep_bodies:
-            kept = Body(signal, encoding, body if gzipped else gzip.compress(body, 1))
-        if not spans and not rejected and kept is None:
-            return Accepted(None)
-        batch = Batch(spans, rejected=rejected, body=kept, size=len(plain))
-        return Accepted(self.store.submit(batch), rejected, message)
+        try:
+            batch, accepted.rejected, accepted.message = self._decode(signal, plain, encoding)
+        except TooManyError as error:
+            raise TooLargeError(str(error)) from None
+        if self.limits.keep_bodies and plain and signal != "metrics":
+            return replace(batch, bodies=kept_bodies(signal, encoding, plain, self.limits.keep_bodies))
+        return batch
+
+    def _decode(self, signal: Signal, body: bytes, encoding: Encoding) -> tuple[Batch, int, str]:
+        if signal == "metrics":
+            metrics = decode_metrics(body, encoding)
+            return Batch(measurements=metrics.measurements), metrics.rejected, metrics.error_message
+        if signal == "logs":
+            logs = decode_logs(body, encoding)
+            events = [span for span in map(event_span, logs.records) if span is not None]
+            return Batch(events, refused=logs.refused), logs.rejected, logs.error_message
+        if encoding == "protobuf":
+            traces = read_traces(body, self._templates)
+        else:
+            traces = decode_traces(body, encoding)
+        return Batch(traces.spans, traces.filled, refused=traces.refused), traces.rejected, traces.error_message
 
     def grow(self, amount: int) -> None:
         """Count bytes that a request holds; raises `OverloadedError` when all together hold too many."""
@@ -159,6 +160,8 @@ def inflate(data: bytes, limit: int) -> bytes:
     pieces: list[bytes] = []
     size = 0
     while data:
+        if len(pieces) == MAX_MEMBERS:
+            raise MalformedError(f"the gzip body has more than {MAX_MEMBERS} parts")
         stream = zlib.decompressobj(wbits=31)
         try:
             piece = stream.decompress(data, limit - size + 1)
@@ -172,15 +175,3 @@ def inflate(data: bytes, limit: int) -> bytes:
         pieces.append(piece)
         data = stream.unused_data
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-def _decode(signal: Signal, body: bytes, encoding: Encoding) -> tuple[list[Span], int, str]:
-    if signal == "traces":
-        traces = decode_traces(body, encoding)
-        return traces.spans, traces.rejected, traces.error_message
-    if signal == "logs":
-        logs = decode_logs(body, encoding)
-        events = [span for span in map(event_span, logs.records) if span is not None]
-        return events, logs.rejected, logs.error_message
-    metrics = decode_metrics(body, encoding)
-    return [], metrics.rejected, metrics.error_message

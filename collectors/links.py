@@ -1,6 +1,7 @@
 """Keys by which spans of different traces belong together."""
 
 import hashlib
+import zlib
 
 from driftbell.collectors.dialects import values
 from driftbell.collectors.dialects.read import read
@@ -12,7 +13,9 @@ from driftbell.monitor import attributes as own
 LINK_LIMIT = 32
 """A link key that more traces than this share says nothing and is to be ignored by the store."""
 
-_USAGE_WINDOW_S = 2.0
+DETAIL = (1 << 20) - 1
+"""The bits of a response's key that tell services apart; the others are the same for all of them."""
+USAGE_WINDOW_S = 2.0
 _QUERY_WINDOW_S = 10.0
 _STREAM_WINDOW_S = 10.0
 
@@ -21,8 +24,10 @@ def link_keys(span: Span) -> tuple[str, ...]:
     """Keys that tie a span to spans of other traces; at most four, each at most 80 characters.
 
     ``t:<trace id>`` names another trace outright (a judgement of a call in that trace); any other key ties the
-    traces of all spans that carry it. A response id gives two keys, one of them within its service, so that ids
-    which a test double repeats everywhere still tie what one service sent.
+    traces of all spans that carry it. A response id gives two keys, ``r:`` and within its service ``s:``, so that ids
+    which a test double repeats everywhere still tie what one service sent. After the colon stand 64 bits as hex: of
+    both keys of a response the first 44 are the same, and the keys of one window of time follow each other, so that
+    an index of them grows at its end.
     """
     return report_keys(span) if is_report(span) else part_keys(read(span))
 
@@ -57,7 +62,7 @@ def _call_keys(part: Part) -> tuple[str, ...]:
         keys = _response_keys(str(response_id), str(part.facts.get("service_name") or ""))
     if response_id is None or not part.parent_id:
         tokens = f"{part.service} {part.facts.get('input_tokens')} {part.facts.get('output_tokens')}"
-        keys += (_window("u", tokens, part.end, _USAGE_WINDOW_S),)
+        keys += (_window("u", tokens, part.end, USAGE_WINDOW_S),)
     if response_id is None and not part.counts_tokens and not part.failed:
         ended = part.end - float(part.facts.get("duration_s", 0.0))
         keys += (_window("d", f"{part.service} {part.scope}", ended, _STREAM_WINDOW_S),)
@@ -65,13 +70,30 @@ def _call_keys(part: Part) -> tuple[str, ...]:
 
 
 def _response_keys(response_id: str, service: str) -> tuple[str, ...]:
-    return f"r:{_digest(response_id)}", f"s:{_digest(f'{service} {response_id}')}"
+    of_all = response_number(response_id)
+    return f"r:{of_all & _MASK:016x}", f"s:{(of_all | service_detail(service)) & _MASK:016x}"
 
 
 def _window(kind: str, what: str, moment: float, width: float) -> str:
     """A key for what happens at about the same time; near the edge of a window it can miss."""
-    return f"{kind}:{_digest(f'{what} {moment // width:.0f}')}"
+    return f"{kind}:{window_number(kind, what, moment, width):016x}"
 
 
-def _digest(text: str) -> str:
-    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest()
+def response_number(response_id: str) -> int:
+    """The number (signed, its lowest bits zero) under which the response of whatever service is found."""
+    found = hashlib.blake2b(response_id.encode("utf-8", "replace"), digest_size=8).digest()
+    return int.from_bytes(found, "big", signed=True) & ~DETAIL
+
+
+def service_detail(service: str) -> int:
+    """What a service adds to the number of a response, never zero."""
+    return zlib.crc32(service.encode("utf-8", "replace")) & DETAIL or 1
+
+
+def window_number(kind: str, what: str, moment: float, width: float) -> int:
+    """The number of a window of ``width`` seconds, not negative."""
+    began = int(moment // width * width) & 0x7FFFFFFF
+    return began << 32 | zlib.crc32(f"{kind} {what}".encode("utf-8", "replace"))
+
+
+_MASK = (1 << 64) - 1

@@ -6,7 +6,7 @@ from typing import Self
 from driftbell.collectors.call import Source
 from driftbell.collectors.part import Part
 
-_DIMENSIONS = frozenset(
+DIMENSIONS = frozenset(
     {
         "workflow",
         "workflow_name",
@@ -78,7 +78,7 @@ class Logical:
 
     def label(self, ancestor: Part) -> None:
         """Let an ancestor that is not the call lend its labels."""
-        if not _DIMENSIONS.isdisjoint(ancestor.facts):
+        if not DIMENSIONS.isdisjoint(ancestor.facts):
             self.context.append(ancestor)
 
     def absorb(self, other: Self) -> None:

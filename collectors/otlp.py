@@ -2,14 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
-from driftbell.collectors.span import AttributeValue
+from driftbell.collectors.span import AttributeValue, service_of
 
 MAX_DEPTH = 16
 """Attribute values nested deeper than this are cut off (``None``)."""
 MAX_ATTRIBUTES = 1024
 MAX_EVENTS = 1024
 MAX_LINKS = 128
+MAX_TRACE_STATE = 512
+MAX_GROUPS = 20_000
+"""Resources, or scopes of one resource, in one body; an empty one takes two bytes there and a hundred here."""
 _NANO = 1e-9
 _HEX = frozenset("0123456789abcdef")
 
@@ -18,8 +22,24 @@ class MalformedError(ValueError):
     """The whole body cannot be decoded; the message says why and holds nothing of the body."""
 
 
+class TooManyError(MalformedError):
+    """The body holds more spans, groups or values than are taken at a time; smaller requests are the remedy."""
+
+
 class RejectedError(ValueError):
     """One span or record cannot be used; the rest of the body can."""
+
+
+class Refusal(str):
+    """Why one span or record is refused; ``service`` is the name of the one that sent it."""
+
+    service: str
+
+    def __new__(cls, why: object, resource: Mapping[str, AttributeValue]) -> Self:
+        """Refused because of ``why``, from the service with these attributes."""
+        made = super().__new__(cls, why)
+        made.service = service_of(resource)
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +84,17 @@ def interval(start_nanos: int, end_nanos: int) -> tuple[float, float]:
         raise RejectedError("the span has no time")
     start = (start_nanos or end_nanos) * _NANO
     return start, max(start, end_nanos * _NANO)
+
+
+def is_sampled(trace_state: str) -> bool:
+    """Whether a span stands for others that were left out: ``ot=th:…`` in its W3C trace state, other than zero."""
+    if "th:" not in trace_state[:MAX_TRACE_STATE]:
+        return False
+    for member in trace_state[:MAX_TRACE_STATE].split(","):
+        vendor, _, said = member.strip().partition("=")
+        if vendor == "ot":
+            return any(field.startswith("th:") and field[3:].strip("0") != "" for field in said.split(";"))
+    return False
 
 
 def seconds(nanos: int) -> float:

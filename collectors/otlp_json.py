@@ -1,4 +1,4 @@
-"""OTLP in JSON -> spans, log records and metric names.
+"""OTLP in JSON -> spans, log records and metrics.
 
 The rules are those of OTLP/JSON: lowerCamelCase names only, hex ids, integer enums, 64-bit integers as string or
 number, unknown names ignored, missing and ``null`` are the default.
@@ -10,23 +10,31 @@ import json
 import re
 from collections.abc import Iterator
 
+from google.protobuf import json_format
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
 from driftbell.collectors.otlp import (
     MAX_ATTRIBUTES,
     MAX_DEPTH,
     MAX_EVENTS,
+    MAX_GROUPS,
     MAX_LINKS,
     LogRecord,
     MalformedError,
+    Refusal,
     RejectedError,
+    TooManyError,
     checked_id,
     interval,
+    is_sampled,
     optional_id,
     seconds,
 )
 from driftbell.collectors.span import AttributeValue, Span, SpanEvent
 
 Object = dict[str, object]
-_METRIC_KINDS = ("gauge", "sum", "histogram", "exponentialHistogram", "summary")
+MAX_VALUES = 6_000_000
+"""Objects, lists and members of one body: a value may take two bytes there and a hundred here."""
 
 _HALF = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
@@ -34,7 +42,7 @@ _HALF = re.compile(
 )
 
 
-def spans(body: bytes) -> Iterator[Span | str]:
+def spans(body: bytes) -> Iterator[Span | Refusal]:
     """Each span, or the reason why it is rejected; raises `MalformedError`."""
     for of_resource in _objects(_parse(body), "resourceSpans"):
         resource = _attributes(_object(of_resource, "resource"))
@@ -45,10 +53,10 @@ def spans(body: bytes) -> Iterator[Span | str]:
                 try:
                     yield _span(item, name, version, resource)
                 except RejectedError as why:
-                    yield str(why)
+                    yield Refusal(why, resource)
 
 
-def logs(body: bytes) -> Iterator[LogRecord | str]:
+def logs(body: bytes) -> Iterator[LogRecord | Refusal]:
     """Each log record, or the reason why it is rejected; raises `MalformedError`."""
     for of_resource in _objects(_parse(body), "resourceLogs"):
         resource = _attributes(_object(of_resource, "resource"))
@@ -59,16 +67,20 @@ def logs(body: bytes) -> Iterator[LogRecord | str]:
                 try:
                     yield _log(item, name, version, resource)
                 except RejectedError as why:
-                    yield str(why)
+                    yield Refusal(why, resource)
 
 
-def metrics(body: bytes) -> Iterator[tuple[str, int]]:
-    """Each metric with the number of its data points; raises `MalformedError`."""
-    for of_resource in _objects(_parse(body), "resourceMetrics"):
-        for of_scope in _objects(of_resource, "scopeMetrics"):
-            for metric in _objects(of_scope, "metrics"):
-                points = sum(len(_list(_object(metric, kind), "dataPoints")) for kind in _METRIC_KINDS)
-                yield _text(metric, "name"), points
+def metrics(body: bytes) -> ExportMetricsServiceRequest:
+    """The request as a message: metrics hold no ids but those of exemplars; raises `MalformedError`."""
+    tree = _parse(body)
+    for of_resource in _objects(tree, "resourceMetrics"):
+        _objects(of_resource, "scopeMetrics")
+    request = ExportMetricsServiceRequest()
+    try:
+        json_format.ParseDict(tree, request, ignore_unknown_fields=True)
+    except (json_format.ParseError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise MalformedError(f"the metrics cannot be read: {type(error).__name__}") from None
+    return request
 
 
 def _well_formed(body: bytes) -> str:
@@ -78,6 +90,8 @@ def _well_formed(body: bytes) -> str:
 
 
 def _parse(body: bytes) -> Object:
+    if len(body) > MAX_VALUES and sum(map(body.count, (b"{", b"[", b","))) > MAX_VALUES:
+        raise TooManyError(f"the body holds more than {MAX_VALUES} values")
     try:
         request = json.loads(_well_formed(body))
     except RecursionError:
@@ -100,6 +114,8 @@ def _list(parent: Object, name: str) -> list[object]:
 
 def _objects(parent: Object, name: str) -> list[Object]:
     found = _list(parent, name)
+    if len(found) > MAX_GROUPS:
+        raise TooManyError(f"the body holds more than {MAX_GROUPS} {name}")
     for item in found:
         if not isinstance(item, dict):
             raise MalformedError(f"{name} must hold objects")
@@ -154,6 +170,7 @@ def _span(item: object, scope: str, version: str, resource: dict[str, AttributeV
         scope,
         version,
         resource,
+        is_sampled(_text(item, "traceState")),
     )
 
 

@@ -1,6 +1,7 @@
 """OTLP in protobuf -> spans, log records and metric names."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from google.protobuf.message import DecodeError, Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -14,12 +15,16 @@ from driftbell.collectors.otlp import (
     MAX_ATTRIBUTES,
     MAX_DEPTH,
     MAX_EVENTS,
+    MAX_GROUPS,
     MAX_LINKS,
     LogRecord,
     MalformedError,
+    Refusal,
     RejectedError,
+    TooManyError,
     checked_id,
     interval,
+    is_sampled,
     optional_id,
     seconds,
 )
@@ -28,42 +33,47 @@ from driftbell.collectors.span import AttributeValue, Span, SpanEvent
 _SCALARS = {"string_value", "int_value", "double_value", "bool_value", "bytes_value"}
 
 
-def spans(body: bytes) -> Iterator[Span | str]:
+def spans(body: bytes) -> Iterator[Span | Refusal]:
     """Each span, or the reason why it is rejected; raises `MalformedError`."""
     request = ExportTraceServiceRequest()
     _parse(request, body)
-    for of_resource in request.resource_spans:
-        resource = _attributes(of_resource.resource.attributes)
-        for of_scope in of_resource.scope_spans:
+    for of_resource in groups(request.resource_spans):
+        resource = attributes_of(of_resource.resource.attributes)
+        for of_scope in groups(of_resource.scope_spans):
             scope, version = of_scope.scope.name, of_scope.scope.version
             for message in of_scope.spans:
                 try:
-                    yield _span(message, scope, version, resource)
+                    yield span_of(message, scope, version, resource)
                 except RejectedError as why:
-                    yield str(why)
+                    yield Refusal(why, resource)
 
 
-def logs(body: bytes) -> Iterator[LogRecord | str]:
+def logs(body: bytes) -> Iterator[LogRecord | Refusal]:
     """Each log record, or the reason why it is rejected; raises `MalformedError`."""
     request = ExportLogsServiceRequest()
     _parse(request, body)
-    for of_resource in request.resource_logs:
-        resource = _attributes(of_resource.resource.attributes)
-        for of_scope in of_resource.scope_logs:
+    for of_resource in groups(request.resource_logs):
+        resource = attributes_of(of_resource.resource.attributes)
+        for of_scope in groups(of_resource.scope_logs):
             scope, version = of_scope.scope.name, of_scope.scope.version
             for message in of_scope.log_records:
                 yield _log(message, scope, version, resource)
 
 
-def metrics(body: bytes) -> Iterator[tuple[str, int]]:
-    """Each metric with the number of its data points; raises `MalformedError`."""
+def metrics(body: bytes) -> ExportMetricsServiceRequest:
+    """The request, with no more groups than are taken at a time; raises `MalformedError`."""
     request = ExportMetricsServiceRequest()
     _parse(request, body)
-    for of_resource in request.resource_metrics:
-        for of_scope in of_resource.scope_metrics:
-            for metric in of_scope.metrics:
-                kind = metric.WhichOneof("data")
-                yield metric.name, len(getattr(metric, kind).data_points) if kind else 0
+    for of_resource in groups(request.resource_metrics):
+        groups(of_resource.scope_metrics)
+    return request
+
+
+def groups(found: Sequence[Any]) -> Sequence[Any]:
+    """What was ``found``; raises `TooManyError` if that is more than a sender can mean."""
+    if len(found) > MAX_GROUPS:
+        raise TooManyError(f"the body holds more than {MAX_GROUPS} resources or scopes")
+    return found
 
 
 def _parse(request: Message, body: bytes) -> None:
@@ -73,7 +83,8 @@ def _parse(request: Message, body: bytes) -> None:
         raise MalformedError(f"the body is not a protobuf {type(request).__name__}") from None
 
 
-def _span(message: SpanMessage, scope: str, version: str, resource: dict[str, AttributeValue]) -> Span:
+def span_of(message: SpanMessage, scope: str, version: str, resource: dict[str, AttributeValue]) -> Span:
+    """One span; raises `RejectedError`."""
     start, end = interval(message.start_time_unix_nano, message.end_time_unix_nano)
     return Span(
         checked_id(message.trace_id.hex(), 32, "trace_id"),
@@ -85,15 +96,16 @@ def _span(message: SpanMessage, scope: str, version: str, resource: dict[str, At
         message.kind,
         message.status.code,
         message.status.message,
-        _attributes(message.attributes),
+        attributes_of(message.attributes),
         tuple(
-            SpanEvent(event.name, seconds(event.time_unix_nano), _attributes(event.attributes))
+            SpanEvent(event.name, seconds(event.time_unix_nano), attributes_of(event.attributes))
             for event in message.events[:MAX_EVENTS]
         ),
         tuple((link.trace_id.hex(), link.span_id.hex()) for link in message.links[:MAX_LINKS]),
         scope,
         version,
         resource,
+        is_sampled(message.trace_state),
     )
 
 
@@ -105,14 +117,15 @@ def _log(message: LogMessage, scope: str, version: str, resource: dict[str, Attr
         optional_id(message.span_id.hex(), 16),
         message.severity_number,
         _value(message.body, 0),
-        _attributes(message.attributes),
+        attributes_of(message.attributes),
         scope,
         version,
         resource,
     )
 
 
-def _attributes(pairs: Iterable[KeyValue]) -> dict[str, AttributeValue]:
+def attributes_of(pairs: Iterable[KeyValue]) -> dict[str, AttributeValue]:
+    """Key-value pairs as a dict, at most `MAX_ATTRIBUTES` of them."""
     found: dict[str, AttributeValue] = {}
     for pair in pairs:
         value = pair.value

@@ -143,9 +143,9 @@ class Point:
         """Inverse of `encode`."""
         body = json.loads(text)
         point = cls(key, calls=body["c"], manual=body.get("m", 0), rates=body.get("r", {}))
-        for name, (count, total, *pairs) in body.get("q", {}).items():
-            buckets = dict(zip(pairs[::2], pairs[1::2], strict=True))
-            point.quantities[name] = Quantity(count, total, buckets)
+        for name, cells in body.get("q", {}).items():
+            cell = iter(cells)  # count, total, then bucket and count in turn
+            point.quantities[name] = Quantity(next(cell), next(cell), dict(zip(cell, cell, strict=True)))
         point.users = body.get("u", {})
         return point
 

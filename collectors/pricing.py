@@ -14,8 +14,10 @@ from functools import cached_property, lru_cache
 from importlib.metadata import version
 from operator import attrgetter
 from types import ModuleType
+from typing import Literal
 
 from driftbell.collectors.call import Call, CostSource
+from driftbell.collectors.rows import Measured
 
 REPORTED_COST = "driftbell.cost.reported"
 """Attribute of a call: what its emitter reckoned, in USD; believed only where no price is known."""
@@ -23,7 +25,7 @@ PARTS = "driftbell.cost.parts"
 """Attribute of a call that sums up several: per part provider, model, and its token counts as in `_Usage`."""
 _DAY = 86400
 _PER_MILLION = 1e-6
-_UNTIERED = 30_000
+UNTIERED = 30_000
 """Tokens up to which no provider has a second price tier; asking the list takes 90 µs, multiplying nothing."""
 _FIELDS = [each.name for each in fields(Call)]
 _COST = _FIELDS.index("cost_usd")
@@ -71,7 +73,7 @@ class _Cost:
     version: str
 
 
-def billed_attempts(call: Call) -> int:
+def billed_attempts(call: Call | Measured) -> int:
     """How often a call of its size was paid for: every try of a call record, of a trace only the one that answered."""
     return call.attempts if call.dialect == "record" else 1
 
@@ -86,7 +88,7 @@ def price(call: Call, prices: PriceTable) -> Call:
     if known:
         total = billed_attempts(call) * sum(cost.usd for cost in known)
         versions = "+".join(sorted({cost.version for cost in known}))
-        complete = len(known) == len(costs) and call.usage_source != "estimated" and _has_output(call)
+        complete = len(known) == len(costs) and is_complete(call)
         return _priced(call, total, "computed" if complete else "partial", versions)
     reported = call.attributes.get(REPORTED_COST)
     if isinstance(reported, (int, float)) and reported > 0:
@@ -94,6 +96,43 @@ def price(call: Call, prices: PriceTable) -> Call:
     if call.cost_usd is None and call.cost_source == "unpriced" and call.price_version is None:
         return call
     return _priced(call, None, "unpriced", None)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How to reckon the cost of one model on one day without asking again, for at most `UNTIERED` tokens."""
+
+    version: str
+    listed: "_Rates | None"
+    own: ModelPrice | None = None
+
+    def usd(self, given: int, out: int | None, cached: int | None, written: int | None) -> float:
+        """The cost of a request with these tokens, equal to the last bit to that which `price` finds."""
+        if self.own is not None:
+            return _own_cost(self.own, given, out or 0, cached or 0)
+        assert self.listed is not None
+        return self.listed.of(given, out or 0, cached or 0, written or 0)
+
+
+def rate_of(provider: str | None, model: str | None, day: int, prices: PriceTable) -> Rate | Literal["ask"] | None:
+    """The rate of a model on a day since the epoch; ``None`` if it has no price, ``ask`` if it is not so simple."""
+    if model is None:
+        return None
+    own = _in_table(model, prices)
+    if own is not None:
+        return Rate(prices.version, None, own)
+    if not prices.public:
+        return None
+    for name in (provider, None):
+        rates = _rates(name, model, day)
+        if rates is not None:
+            return Rate(_public_list()[1], rates) if rates.linear else "ask"
+    return None
+
+
+def is_complete(call: Call) -> bool:
+    """Whether a cost reckoned from the tokens of ``call`` is all of its cost."""
+    return call.usage_source != "estimated" and _has_output(call)
 
 
 def _priced(call: Call, usd: float | None, source: CostSource, price_version: str | None) -> Call:
@@ -122,11 +161,14 @@ def _cost(usage: _Usage, ts: float, prices: PriceTable) -> _Cost | None:
         return None
     own = _in_table(usage.model, prices)
     if own is not None:
-        cached = min(usage.cached, usage.input)
-        cached_price = own.input if own.cached_input is None else own.cached_input
-        usd = (usage.input - cached) * own.input + cached * cached_price + (usage.output or 0) * own.output
-        return _Cost(usd * _PER_MILLION, prices.version)
+        return _Cost(_own_cost(own, usage.input, usage.output or 0, usage.cached), prices.version)
     return _public_cost(usage, int(ts // _DAY)) if prices.public else None
+
+
+def _own_cost(own: ModelPrice, given: int, out: int, cached: int) -> float:
+    cached = min(cached, given)
+    cached_price = own.input if own.cached_input is None else own.cached_input
+    return ((given - cached) * own.input + cached * cached_price + out * own.output) * _PER_MILLION
 
 
 def _in_table(model: str, prices: PriceTable) -> ModelPrice | None:
@@ -158,15 +200,19 @@ def _public_cost(usage: _Usage, day: int) -> _Cost | None:
     for provider in (usage.provider, None):
         rates = _rates(provider, usage.model, day)
         if rates is not None:
-            simple = rates.linear and max(usage.input or 0, usage.output or 0) <= _UNTIERED
-            usd = rates.of(usage) if simple else _asked(provider, usage, day)
+            simple = rates.linear and max(usage.input or 0, usage.output or 0) <= UNTIERED
+            usd = (
+                rates.of(usage.input or 0, usage.output or 0, usage.cached, usage.written)
+                if simple
+                else _asked(provider, usage, day)
+            )
             return None if usd is None else _Cost(usd, _public_list()[1])
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class _Rates:
-    """USD per token, for requests of at most `_UNTIERED` tokens; not ``linear`` if they depend on the number."""
+    """USD per token, for requests of at most `UNTIERED` tokens; not ``linear`` if they depend on the number."""
 
     input: float
     output: float
@@ -174,16 +220,17 @@ class _Rates:
     written: float
     linear: bool
 
-    def of(self, usage: _Usage) -> float:
-        cached, written = _consistent(usage)
-        plain = (usage.input or 0) - cached - written
-        return plain * self.input + cached * self.cached + written * self.written + (usage.output or 0) * self.output
+    def of(self, given: int, out: int, cached: int, written: int) -> float:
+        cached = min(cached, given)
+        written = min(written, given - cached)
+        plain = given - cached - written
+        return plain * self.input + cached * self.cached + written * self.written + out * self.output
 
 
 @lru_cache(maxsize=4096)
 def _rates(provider: str | None, model: str, day: int) -> _Rates | None:
     """The rates of a model on a day, found by asking the list for many tokens of each kind."""
-    many = _UNTIERED
+    many = UNTIERED
     probes = [
         _Usage(provider, model, many, 0),
         _Usage(provider, model, 0, many),
@@ -196,7 +243,7 @@ def _rates(provider: str | None, model: str, day: int) -> _Rates | None:
     rates = _Rates(found[0], found[1], found[2], found[3], linear=True)
     few = _Usage(provider, model, 1000, 1000)
     asked = _asked(provider, few, day)
-    return replace(rates, linear=asked is not None and math.isclose(asked, rates.of(few), rel_tol=1e-9))
+    return replace(rates, linear=asked is not None and math.isclose(asked, rates.of(1000, 1000, 0, 0), rel_tol=1e-9))
 
 
 def _asked(provider: str | None, usage: _Usage, day: int) -> float | None:

@@ -9,19 +9,16 @@ import hmac
 import logging
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from driftbell.collectors import response
-from driftbell.collectors.batch import BadBatchError, OverloadedError, StoreUnavailableError
+from driftbell.collectors.batch import BadBatchError, OverloadedError, StoreUnavailableError, TooLargeError
 from driftbell.collectors.decode import Encoding, MalformedError
-from driftbell.collectors.intake import SIGNALS, Accepted, Admission, Intake, Signal, TooLargeError
+from driftbell.collectors.intake import SIGNALS, Accepted, Admission, Intake, Signal
 
-INLINE_BYTES = 4096
-"""Bodies up to this size are decoded where they are, for that takes less time than changing threads."""
 _ENCODINGS: dict[bytes, Encoding] = {b"application/x-protobuf": "protobuf", b"application/json": "json"}
 _NO_HEADERS: tuple[tuple[bytes, bytes], ...] = ()
 log = logging.getLogger(__name__)
@@ -44,18 +41,13 @@ class _Disconnected(Exception):  # noqa: N818  # an event, not an error
 class Receiver:
     """The HTTP side of an `Intake`. ``token``, when given, must come as ``Authorization: Bearer``."""
 
-    def __init__(self, intake: Intake, token: str | None = None, threads: int = 2) -> None:
+    def __init__(self, intake: Intake, token: str | None = None) -> None:
         self.intake = intake
         self._token = None if token is None else f"bearer {token}".encode()
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="driftbell-decode")
 
     def routes(self, prefixes: Sequence[str] = ("",)) -> list[Route]:
         """A route per signal under each prefix, ``/v1/traces`` first of all."""
         return [Route(f"{p}/v1/{signal}", _Endpoint(self, signal)) for p in prefixes for signal in SIGNALS]
-
-    def close(self) -> None:
-        """Finish what is being decoded."""
-        self._pool.shutdown(wait=True)
 
     async def handle(self, signal: Signal, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -95,7 +87,7 @@ class Receiver:
             with self.intake.admit() as admission:
                 async with asyncio.timeout(self.intake.limits.receive_timeout):
                     body = await _read(headers, receive, admission)
-                accepted = await self._accept(signal, body, encoding, _gzipped(headers))
+                accepted = self.intake.accept(signal, body, encoding, _gzipped(headers))
                 del body
                 await self._committed(accepted)
         except TooLargeError as error:
@@ -115,12 +107,6 @@ class Receiver:
             return True
         scheme, _, token = authorization.partition(b" ")
         return hmac.compare_digest(scheme.lower() + b" " + token.strip(), self._token)
-
-    async def _accept(self, signal: Signal, body: bytes, encoding: Encoding, gzipped: bool) -> Accepted:
-        if len(body) <= INLINE_BYTES and not gzipped:
-            return self.intake.accept(signal, body, encoding, gzipped)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self.intake.accept, signal, body, encoding, gzipped)
 
     async def _committed(self, accepted: Accepted) -> None:
         if accepted.done is None:

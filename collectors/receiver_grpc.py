@@ -13,9 +13,9 @@ from typing import Any, Never
 import grpc
 
 from driftbell.collectors import response
-from driftbell.collectors.batch import BadBatchError, StoreUnavailableError
+from driftbell.collectors.batch import BadBatchError, StoreUnavailableError, TooLargeError
 from driftbell.collectors.decode import MalformedError
-from driftbell.collectors.intake import SIGNALS, Intake, Signal, TooLargeError
+from driftbell.collectors.intake import SIGNALS, Intake, Signal
 
 _SERVICES: dict[Signal, str] = {
     "traces": "opentelemetry.proto.collector.trace.v1.TraceService",

@@ -5,12 +5,13 @@ enough), so that a busy minute is read about once; rebuilding makes any late cha
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 
-from driftbell.collectors import rows
+from driftbell.collectors import metered, rows
 from driftbell.collectors.point import Point, PointKey, merge
 from driftbell.collectors.press import press, release
-from driftbell.collectors.rollup import MINUTE, rollup
+from driftbell.collectors.rollup import MINUTE, Rollup
+from driftbell.collectors.tally import tally
 from driftbell.collectors.workflows import OTHER
 
 HOUR = 3600
@@ -24,6 +25,9 @@ SERIES_LIMIT = 500
 _PARENT = {MINUTE: HOUR, HOUR: DAY}
 _CHILD = {HOUR: MINUTE, DAY: HOUR}
 _OTHERS = (OTHER, None, OTHER, OTHER)
+PORTION = 3000
+"""Calls that are counted in one step."""
+Steps = Generator[None, None, list[Point]]
 Due = tuple[int, int, int, int]
 """Resolution, workflow, start, and how often it was touched (to tell whether it was touched again meanwhile)."""
 
@@ -47,14 +51,14 @@ def changed(db: sqlite3.Connection, limit: int) -> list[Due]:
     return db.execute(query, (limit,)).fetchall()
 
 
-def rebuild(db: sqlite3.Connection, item: Due) -> list[Point]:
-    """The points of one interval as the records, or the finer points, have them now."""
+def rebuild(db: sqlite3.Connection, item: Due) -> Steps:
+    """The points of one interval as the records, or the finer points, have them now; made in steps."""
     resolution, workflow, start, _ = item
     if resolution == MINUTE:
-        return recount(db, workflow, start, start + MINUTE)
+        return (yield from recounting(db, workflow, start, start + MINUTE))
     end = start + resolution
     if resolution == HOUR and start < _purged(db, workflow):
-        held = recount(db, workflow, start, end)
+        held = yield from recounting(db, workflow, start, end)
     else:
         held = load(db, _CHILD[resolution], workflow, start, end)
     return list(_coarser(held, start))
@@ -104,11 +108,29 @@ def load(db: sqlite3.Connection, resolution: int, workflow: int, since: float, u
 
 def recount(db: sqlite3.Connection, workflow: int, since: float, until: float) -> list[Point]:
     """Minute points made from the records themselves, every series under its own name."""
+    steps = recounting(db, workflow, since, until)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return list(end.value)
+
+
+def recounting(db: sqlite3.Connection, workflow: int, since: float, until: float) -> Steps:
+    """`recount` in steps of `PORTION` calls."""
     window = (workflow, since, until)
+    collected = Rollup()
     calls = db.execute(rows.SELECT_MEASURED + "WHERE c.workflow = ? AND c.ts >= ? AND c.ts < ?", window)
-    judgements = db.execute(rows.SELECT_JUDGEMENTS + "WHERE j.workflow = ? AND j.ts >= ? AND j.ts < ?", window)
-    tasks = db.execute(rows.SELECT_TASKS + "WHERE t.workflow = ? AND t.ts >= ? AND t.ts < ?", window)
-    return rollup(map(rows.call_of, calls), map(rows.judgement_of, judgements), map(rows.task_of, tasks))
+    while portion := calls.fetchmany(PORTION):
+        tally(collected, portion)
+        yield
+    for row in db.execute(rows.SELECT_JUDGEMENTS + "WHERE j.workflow = ? AND j.ts >= ? AND j.ts < ?", window):
+        collected.judgement(rows.judgement_of(row))
+    for row in db.execute(rows.SELECT_TASKS + "WHERE t.workflow = ? AND t.ts >= ? AND t.ts < ?", window):
+        collected.manual_task(rows.task_of(row))
+    for point in metered.points(db, workflow, since, until):
+        collected.metered(point)
+    return collected.points()
 
 
 def _bounded(db: sqlite3.Connection, workflow: int, points: Sequence[Point]) -> list[Point]:

@@ -24,6 +24,8 @@ REPORT_NAMES = frozenset(
         EVALUATION_EVENT,
     }
 )
+JUDGING_EVENTS = (EVALUATION_EVENT, own.FEEDBACK_SPAN, own.OVERRIDE_SPAN)
+"""Events of a span that judge the call which it is."""
 _OVERRIDES = ("accepted", "edited", "rejected", "regenerated")
 _BAD_LABELS = ("negative", "thumbs_down", "thumbs-down", "dislike", "bad", "down")
 _MAX_NAME = 80
@@ -43,7 +45,7 @@ def judgements(spans: Iterable[Span]) -> Iterator[Judgement]:
             yield from _judgement(span, span.attributes, span.end, f"{span.trace_id}/{span.span_id}")
             continue
         for at, event in enumerate(span.events[:64]):
-            if event.name in (EVALUATION_EVENT, own.FEEDBACK_SPAN, own.OVERRIDE_SPAN):
+            if event.name in JUDGING_EVENTS:
                 home = replace(span, name=event.name, parent_id=span.span_id)
                 yield from _judgement(home, event.attributes, event.time, f"{span.trace_id}/{span.span_id}/{at}")
 

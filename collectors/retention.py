@@ -5,7 +5,9 @@ import math
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
+from driftbell.collectors import metered
 from driftbell.collectors.chunk import pack, unpack
 from driftbell.collectors.connect import link_numbers
 from driftbell.collectors.point import Point, PointKey
@@ -14,8 +16,11 @@ from driftbell.collectors.refresh import DAY, HOUR, mark
 from driftbell.collectors.rollup import MINUTE, minute_of
 from driftbell.collectors.rows import trace_key
 
+TRACES = 500
 PORTION = 64
 """Chunks that one transaction forgets, so that writers never wait long."""
+TEMPLATE_SLACK = 2.0
+"""Days that templates outlive the calls, for it is noted once a day that they are used."""
 STRIPPED = 20_000
 """Points that one transaction looks through for a user."""
 _IN = "IN (SELECT value FROM json_each(?))"
@@ -38,9 +43,22 @@ class RetentionPolicy:
     days: float = 800.0
     trust: float = 30.0
 
+    workflows: tuple[tuple[str, "RetentionPolicy"], ...] = ()
+    """Policies of their own for workflows that fit a pattern (``claims-*``); the first that fits counts."""
+
     def __post_init__(self) -> None:
         if not self.minutes <= self.calls <= self.hours <= self.days:
             raise ValueError("retention must grow from minutes to calls to hours to days")
+
+    def of(self, workflow: str | None) -> "RetentionPolicy":
+        """The policy for a workflow; None stands for what belongs to none in particular."""
+        name = workflow or ""
+        return next((policy for pattern, policy in self.workflows if fnmatchcase(name, pattern)), self)
+
+    @property
+    def longest(self) -> float:
+        """Days that the calls of any workflow are kept."""
+        return max([self.calls, *(policy.calls for _, policy in self.workflows)])
 
 
 def forget_chunks(db: sqlite3.Connection, cutoff: float) -> int:
@@ -51,7 +69,7 @@ def forget_chunks(db: sqlite3.Connection, cutoff: float) -> int:
     links: set[tuple[int, int]] = set()
     for chunk, data in chunks:
         traces = set()
-        for reading in unpack(data):
+        for reading in unpack(db, data):
             trace = trace_key(reading.trace_id)
             traces.add(trace)
             links.update((key, trace) for key in link_numbers(reading))
@@ -67,6 +85,25 @@ def forget_chunks(db: sqlite3.Connection, cutoff: float) -> int:
     return len(chunks)
 
 
+def forget_early(db: sqlite3.Connection, now: float, policy: RetentionPolicy) -> int:
+    """Forget one portion of the calls that are kept for less time than others; how many traces it was.
+
+    A trace goes as a whole, with the calls of other workflows in it.
+    """
+    for number, name, newest in db.execute("SELECT id, name, newest_ts FROM workflows").fetchall():
+        own = policy.of(name).calls
+        if own >= policy.longest:
+            continue
+        cutoff = min(now, newest) - own * DAY
+        query = "SELECT DISTINCT home FROM calls WHERE workflow = ? AND ts < ? AND home IS NOT NULL LIMIT ?"
+        traces = {home for (home,) in db.execute(query, (number, cutoff, TRACES))}
+        if traces:
+            _raise_floor(db, traces, cutoff)
+            _forget_traces(db, traces, bodies=False)
+            return len(traces)
+    return 0
+
+
 def _raise_floor(db: sqlite3.Connection, traces: Iterable[int], cutoff: float) -> None:
     """Nothing that ended in an hour of which calls are gone can be taken any more: it could not be counted right."""
     for workflow, newest in db.execute(
@@ -80,31 +117,39 @@ def _raise_floor(db: sqlite3.Connection, traces: Iterable[int], cutoff: float) -
 
 def forget_rest(db: sqlite3.Connection, now: float, policy: RetentionPolicy) -> None:
     """Forget points, bodies, counters and imported records that are too old at ``now``."""
-    for workflow, newest in db.execute("SELECT id, newest_ts FROM workflows").fetchall():
-        latest = min(now, newest)
-        ages = {MINUTE: policy.minutes, HOUR: policy.hours, DAY: policy.days}
+    for workflow, name, newest in db.execute("SELECT id, name, newest_ts FROM workflows").fetchall():
+        latest, own = min(now, newest), policy.of(name)
+        ages = {MINUTE: own.minutes, HOUR: own.hours, DAY: own.days}
         for resolution, days in ages.items():
             db.execute(
                 "DELETE FROM points WHERE resolution = ? AND workflow = ? AND start < ?",
                 (resolution, workflow, latest - days * DAY),
             )
-        floor = math.ceil((latest - policy.minutes * DAY) / HOUR) * HOUR
+        floor = math.ceil((latest - own.minutes * DAY) / HOUR) * HOUR
         db.execute(
             "UPDATE workflows SET minutes_purged = max(coalesce(minutes_purged, ?1), ?1) WHERE id = ?2",
             (floor, workflow),
         )
+        metered.forget(db, workflow, latest - own.calls * DAY)
         for table in ("calls", "judgements", "manual_tasks"):
             db.execute(
                 f"DELETE FROM {table} WHERE home IS NULL AND workflow = ? AND ts < ?",
-                (workflow, latest - policy.calls * DAY),
+                (workflow, latest - own.calls * DAY),
             )
-    db.execute("DELETE FROM bodies WHERE received < ?", (now - policy.bodies * DAY,))
+    for (kept,) in db.execute("SELECT DISTINCT workflow FROM bodies").fetchall():
+        cutoff = now - policy.of(kept).bodies * DAY
+        db.execute("DELETE FROM bodies WHERE workflow IS ? AND received < ?", (kept, cutoff))
+    db.execute("DELETE FROM templates WHERE used < ?", (now - (policy.longest + TEMPLATE_SLACK) * DAY,))
     db.execute("DELETE FROM trust WHERE minute < ?", (now - policy.trust * DAY,))
+    metered.forget_silent(db, now, policy.longest * DAY)
     _forget_names(db)
 
 
-def forget_user(db: sqlite3.Connection, user: str, now: float) -> int:
-    """Forget every call, task and span of the user with this hash; how many calls and tasks it was."""
+def forget_user(db: sqlite3.Connection, user: str, now: float, names: bool = True) -> int:
+    """Forget every call, task and span of the user with this hash; how many calls and tasks it was.
+
+    Without ``names``, what their calls alone were labelled with stays until the next `forget_rest`.
+    """
     calls = db.execute("SELECT home, workflow, ts FROM calls WHERE user_id = ?", (user,)).fetchall()
     tasks = db.execute("SELECT home, workflow, ts FROM manual_tasks WHERE user_id = ?", (user,)).fetchall()
     records = calls + tasks
@@ -114,7 +159,8 @@ def forget_user(db: sqlite3.Connection, user: str, now: float) -> int:
     for table in ("calls", "manual_tasks"):
         db.execute(f"DELETE FROM {table} WHERE user_id = ?", (user,))
     mark(db, changed, now)
-    _forget_names(db)
+    if names:
+        _forget_names(db)
     return len(records)
 
 
@@ -124,11 +170,11 @@ def _forget_names(db: sqlite3.Connection) -> None:
     db.execute("DELETE FROM attributes WHERE id NOT IN (SELECT attributes FROM calls WHERE attributes IS NOT NULL)")
 
 
-def _forget_traces(db: sqlite3.Connection, traces: set[int]) -> set[tuple[int, int, int]]:
-    """Forget whole traces; the minutes that change by it."""
+def _forget_traces(db: sqlite3.Connection, traces: set[int], bodies: bool = True) -> set[tuple[int, int, int]]:
+    """Forget whole traces, and all ``bodies`` that came with them; the minutes that change by it."""
     query = f"SELECT DISTINCT c.id, c.received, c.data FROM parts p JOIN chunks c ON c.id = p.chunk WHERE p.trace {_IN}"
     for chunk, received, data in db.execute(query, (_list(traces),)).fetchall():
-        readings = unpack(data)
+        readings = unpack(db, data)
         kept = [reading for reading in readings if trace_key(reading.trace_id) not in traces]
         for reading in readings:
             trace = trace_key(reading.trace_id)
@@ -139,7 +185,8 @@ def _forget_traces(db: sqlite3.Connection, traces: set[int]) -> set[tuple[int, i
             db.execute("UPDATE chunks SET data = ?, spans = ? WHERE id = ?", (pack(kept), len(kept), chunk))
         else:
             db.execute("DELETE FROM chunks WHERE id = ?", (chunk,))
-        db.execute("DELETE FROM bodies WHERE received = ?", (received,))
+        if bodies:
+            db.execute("DELETE FROM bodies WHERE received = ?", (received,))
     db.execute(f"DELETE FROM parts WHERE trace {_IN}", (_list(traces),))
     changed: set[tuple[int, int, int]] = set()
     for table in _RECORDS:

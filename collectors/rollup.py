@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from driftbell.collectors.call import Call, Judgement, ManualTask
 from driftbell.collectors.point import Point, PointKey
 from driftbell.collectors.pricing import billed_attempts
+from driftbell.collectors.rows import Measured
 
 MINUTE = 60
 OUTPUT_CLASSES = 24
@@ -24,7 +25,7 @@ FIRST_TOKEN_MS, INPUT_TOKEN_MS, OUTPUT_TOKEN_MS = 300.0, 0.04, 12.0
 answers do not look like a slow model. It need not be right, as each class of output lengths has its own reference."""
 
 
-def expected_ms(call: Call) -> float:
+def expected_ms(call: Call | Measured) -> float:
     """Time that the call's tokens explain, in milliseconds."""
     return FIRST_TOKEN_MS + INPUT_TOKEN_MS * (call.input_tokens or 0) + OUTPUT_TOKEN_MS * (call.output_tokens or 0)
 
@@ -47,16 +48,17 @@ class Rollup:
     def __init__(self) -> None:
         self._points: dict[PointKey, Point] = {}
 
-    def _point(self, key: PointKey) -> Point:
+    def point(self, key: PointKey) -> Point:
+        """The point of a slice and minute."""
         point = self._points.get(key)
         if point is None:
             point = self._points[key] = Point(key)
         return point
 
-    def call(self, call: Call) -> None:
+    def call(self, call: Call | Measured) -> None:
         """Add one call to the minute in which it ended."""
         key = PointKey(minute_of(call.ts), call.workflow, call.segment, call.risk_tier, call.model, call.prompt_version)
-        point = self._point(key)
+        point = self.point(key)
         point.calls += 1
         if call.user_id is not None:
             point.users[call.user_id] = point.users.get(call.user_id, 0) + 1
@@ -64,7 +66,27 @@ class Rollup:
         _usage(point, call)
         if call.status == "ok":
             _answer(point, call)
-            _retrieval(point, call)
+            _measure(point, "retrieval_ms", call.retrieval_ms)
+            self.retrieved(point, call)
+
+    @staticmethod
+    def retrieved(point: Point, call: Call | Measured) -> None:
+        """Add what the retrieval for a call found."""
+        if call.sources is None:
+            return
+        point.rate("no_sources", not call.sources)
+        if not call.sources:
+            return
+        point.quantity("n_sources", len(call.sources))
+        scores = [s.score for s in call.sources if s.score is not None and math.isfinite(s.score)]
+        if scores:
+            point.quantity("top_score", max(scores))
+        ages = [s.age_days for s in call.sources if s.age_days is not None and math.isfinite(s.age_days)]
+        if ages:
+            point.quantity("source_age", sum(ages) / len(ages))
+            point.quantity("freshest_age", min(ages))
+        if call.citations is not None:
+            point.rate("uncited", call.citations == 0)
 
     def judgement(self, judgement: Judgement) -> None:
         """Add one judgement to the minute in which it was given; one without a call is not counted."""
@@ -78,7 +100,7 @@ class Rollup:
             judgement.model,
             judgement.prompt_version,
         )
-        point = self._point(key)
+        point = self.point(key)
         if judgement.override is not None:
             point.rate("override", judgement.override != "accepted")
             point.rate("rejected", judgement.override in ("rejected", "regenerated"))
@@ -95,7 +117,11 @@ class Rollup:
     def manual_task(self, task: ManualTask) -> None:
         """Add one task that was done without the AI."""
         key = PointKey(minute_of(task.ts), task.workflow, task.segment, task.risk_tier, None, None)
-        self._point(key).manual += 1
+        self.point(key).manual += 1
+
+    def metered(self, point: Point) -> None:
+        """Add what metrics told of a minute."""
+        self.point(point.key).add(point)
 
     def points(self) -> list[Point]:
         """The points so far, ordered by key, each with its heaviest users only."""
@@ -106,9 +132,12 @@ class Rollup:
 
 
 def rollup(
-    calls: Iterable[Call], judgements: Iterable[Judgement] = (), manual_tasks: Iterable[ManualTask] = ()
+    calls: Iterable[Call],
+    judgements: Iterable[Judgement] = (),
+    manual_tasks: Iterable[ManualTask] = (),
+    metered: Iterable[Point] = (),
 ) -> list[Point]:
-    """Minute points of the given records: the definition against which the store is checked."""
+    """Minute points of the given records, and of those that metrics told: what the store is checked against."""
     collected = Rollup()
     for call in calls:
         collected.call(call)
@@ -116,6 +145,8 @@ def rollup(
         collected.judgement(judgement)
     for task in manual_tasks:
         collected.manual_task(task)
+    for point in metered:
+        collected.metered(point)
     return collected.points()
 
 
@@ -128,7 +159,7 @@ def _measure(point: Point, name: str, value: float | None) -> None:
         point.quantity(name, value)
 
 
-def _status(point: Point, call: Call) -> None:
+def _status(point: Point, call: Call | Measured) -> None:
     point.rate("error", call.status in ("error", "timeout", "rate_limited"))
     if call.status == "timeout":
         point.rate("timeout", True)
@@ -140,7 +171,7 @@ def _status(point: Point, call: Call) -> None:
         point.rate("fallback", call.fallback)
 
 
-def _usage(point: Point, call: Call) -> None:
+def _usage(point: Point, call: Call | Measured) -> None:
     point.rate("usage_missing", call.usage_source != "provider" and call.status == "ok")
     point.rate("unpriced", call.cost_usd is None and call.status == "ok")
     _measure(point, "cost", call.cost_usd)
@@ -156,7 +187,7 @@ def _usage(point: Point, call: Call) -> None:
             point.quantity("price", 1e6 * call.cost_usd / (billed_attempts(call) * weighed))
 
 
-def _answer(point: Point, call: Call) -> None:
+def _answer(point: Point, call: Call | Measured) -> None:
     if call.refused is not None:
         point.rate("refused", call.refused)
     if call.format_ok is not None:
@@ -170,22 +201,3 @@ def _answer(point: Point, call: Call) -> None:
         _measure(point, "latency_ms", call.latency_ms)
         if call.latency_ms is not None:
             _measure(point, f"slowness|{output_class(call.output_tokens)}", call.latency_ms / expected_ms(call))
-
-
-def _retrieval(point: Point, call: Call) -> None:
-    _measure(point, "retrieval_ms", call.retrieval_ms)
-    if call.sources is None:
-        return
-    point.rate("no_sources", not call.sources)
-    if not call.sources:
-        return
-    point.quantity("n_sources", len(call.sources))
-    scores = [s.score for s in call.sources if s.score is not None and math.isfinite(s.score)]
-    if scores:
-        point.quantity("top_score", max(scores))
-    ages = [s.age_days for s in call.sources if s.age_days is not None and math.isfinite(s.age_days)]
-    if ages:
-        point.quantity("source_age", sum(ages) / len(ages))
-        point.quantity("freshest_age", min(ages))
-    if call.citations is not None:
-        point.rate("uncited", call.citations == 0)

@@ -7,6 +7,11 @@ some dozen; ``parts`` and ``links`` find the chunks of a trace and the traces th
 
 from sqlite_utils import Database, Migrations
 
+from driftbell.collectors import metered
+from driftbell.collectors.chunk import unpack
+from driftbell.collectors.connect import link_numbers
+from driftbell.collectors.rows import trace_key
+
 MIGRATIONS = Migrations("driftbell.collectors")
 
 _FIRST = (
@@ -76,3 +81,29 @@ def create_tables(db: Database) -> None:
     """Create every table of collectors."""
     for statement in _FIRST:
         db.execute(statement)
+
+
+@MIGRATIONS()
+def keep_metrics(db: Database) -> None:
+    """Keep what metrics say of services that send no spans."""
+    metered.create_tables(db)
+
+
+@MIGRATIONS()
+def keep_bodies_by_workflow(db: Database) -> None:
+    """Tell of which workflow a kept body is, so that each can be kept for as long as is wanted."""
+    db.execute("ALTER TABLE bodies ADD COLUMN workflow TEXT")
+
+
+@MIGRATIONS()
+def keep_templates(db: Database) -> None:
+    """Keep what spans have in common apart, and find those of one response by one key, of all services."""
+    db.execute("CREATE TABLE templates (id INTEGER PRIMARY KEY, used REAL NOT NULL, text TEXT NOT NULL)")
+    db.execute("DELETE FROM links")
+    connection = db.conn
+    last = -1
+    while row := connection.execute("SELECT id, data FROM chunks WHERE id > ? ORDER BY id", (last,)).fetchone():
+        last, data = row
+        readings = unpack(connection, data)
+        links = {(key, trace_key(reading.trace_id)) for reading in readings for key in link_numbers(reading)}
+        connection.executemany("INSERT OR IGNORE INTO links VALUES (?, ?)", sorted(links))

@@ -20,7 +20,8 @@ class Span:
     """A span with lower-case hex ids; ``parent_id`` is ``""`` for a root.
 
     Times are epoch seconds. ``status`` is the OTLP status code: 0 unset, 1 ok, 2 error. ``resource`` holds the
-    attributes of the emitting service. ``(trace_id, span_id)`` is the identity of the span.
+    attributes of the emitting service. ``(trace_id, span_id)`` is the identity of the span. ``sampled`` tells that it
+    stands for others that were not sent.
     """
 
     trace_id: str
@@ -38,3 +39,14 @@ class Span:
     scope: str = ""
     scope_version: str = ""
     resource: Mapping[str, AttributeValue] = field(default_factory=dict)
+    sampled: bool = False
+
+
+UNKNOWN = "(unknown)"
+"""The service of spans that do not name one, and of what could not be decoded."""
+
+
+def service_of(resource: Mapping[str, AttributeValue]) -> str:
+    """The name of the service with these resource attributes."""
+    name = resource.get("service.name")
+    return name[:200] if isinstance(name, str) and name else UNKNOWN

@@ -16,6 +16,7 @@ from typing import Literal, Self
 from sqlite_utils import Database, Migrations
 
 from driftbell.collectors import query, refresh, reprice, retention, schema, trust
+from driftbell.collectors.audit import Trail, trail
 from driftbell.collectors.batch import Batch, Body, StoreUnavailableError
 from driftbell.collectors.call import Judgement, ManualTask, Marker
 from driftbell.collectors.ingest import Ingest, Prepared, prepare
@@ -24,14 +25,16 @@ from driftbell.collectors.pricing import PriceTable
 from driftbell.collectors.query import CallPage, Usage
 from driftbell.collectors.retention import RetentionPolicy
 from driftbell.collectors.rollup import MINUTE
+from driftbell.collectors.search import Found, Slice, Wanted, search, slices
+from driftbell.collectors.totals import Totals, count_points, load_totals
 from driftbell.collectors.trust import TrustPoint
 from driftbell.collectors.workflows import Workflow, Workflows, load_workflows
-from driftbell.collectors.writer import Writer, is_unavailable, unavailable
+from driftbell.collectors.writer import Limit, Writer, is_unavailable, unavailable
 
 FILE = "driftbell.db"
 Resolution = Literal["minute", "hour", "day"]
 _RESOLUTIONS: dict[Resolution, int] = {"minute": MINUTE, "hour": refresh.HOUR, "day": refresh.DAY}
-REBUILT_TOGETHER = 1000
+REBUILT_TOGETHER = 60
 """Points that one transaction replaces, about."""
 WRITER_CACHE_KIB, READER_CACHE_KIB = 32 << 10, 4 << 10
 _END = float("inf")
@@ -69,18 +72,20 @@ class Store:
         busy_timeout: float = 2.0,
         max_waiting: int = 2000,
         max_waiting_bytes: int = 256 << 20,
+        max_wait: float = 0.15,
     ) -> Self:
         """Open or create the store in ``data_dir`` and bring its tables up to date.
 
-        ``busy_timeout`` is how long (s) a write waits for another process. At most ``max_waiting`` batches of
-        ``max_waiting_bytes`` wait for their commit. Raises `StoreUnavailableError` when the file cannot be opened.
+        ``busy_timeout`` is how long (s) a write waits for another process. At most ``max_waiting`` requests of
+        ``max_waiting_bytes`` wait for their commit, and for no longer than ``max_wait`` (s) as far as can be told
+        from how long others took. Raises `StoreUnavailableError` when the file cannot be opened.
         """
         try:
             data_dir.mkdir(parents=True, exist_ok=True)
             store = cls(data_dir / FILE, migrations, prices or PriceTable(), clock, busy_timeout)
         except (OSError, sqlite3.Error) as error:
             raise StoreUnavailableError(f"cannot open {data_dir / FILE}: {error}") from error
-        store._writer = Writer(store._commit, max_waiting, max_waiting_bytes)
+        store._writer = Writer(store._commit, Limit(max_waiting, max_waiting_bytes, max_wait))
         return store
 
     def close(self, timeout: float = 5.0) -> None:
@@ -91,18 +96,17 @@ class Store:
             for connection in (*self._readers, self._connection):
                 connection.close()
 
-    def submit(self, batch: Batch) -> Future[None]:
-        """Queue a batch; the future is done once it is durable and queryable.
+    def submit(self, read: Callable[[], Batch], size: int) -> Future[None]:
+        """Queue a batch that ``read`` makes when its turn has come; the future is done once it is durable.
 
-        Raises `OverloadedError`; the future fails with `StoreUnavailableError` or `BadBatchError`.
+        ``size`` is what holds it until then, in bytes. Raises `OverloadedError`; the future fails with what ``read``
+        raises, with `StoreUnavailableError` or with `BadBatchError`.
         """
-        if self._writer is None:
-            raise StoreUnavailableError("the store is not open")
-        return self._writer.submit(prepare(batch, self.clock()))
+        return self._at_work().submit(lambda: prepare(read(), self.clock()), size)
 
     def append(self, batch: Batch) -> None:
         """Store a batch and wait until it is durable; raises like `submit` and its future."""
-        self.submit(batch).result()
+        self.submit(lambda: batch, 0).result()
 
     @contextmanager
     def write(self) -> Iterator[Database]:
@@ -143,6 +147,15 @@ class Store:
         number = self._number(workflow)
         return [] if number is None else refresh.load(self.read(), _RESOLUTIONS[resolution], number, since, until)
 
+    def held(self, workflow: str, since: float, until: float, resolution: Resolution = "minute") -> int:
+        """How many points `points` would return."""
+        number = self._number(workflow)
+        return 0 if number is None else count_points(self.read(), _RESOLUTIONS[resolution], number, since, until)
+
+    def totals(self, since: float, until: float, resolution: Resolution = "hour") -> Iterator[Totals]:
+        """What the points of every workflow add up to, per interval that starts in ``[since, until)``."""
+        return load_totals(self.read(), _RESOLUTIONS[resolution], since, until)
+
     def recount(self, workflow: str, since: float, until: float) -> list[Point]:
         """Minute points made from the calls themselves: what `points` must equal once everything is refreshed."""
         number = self._number(workflow)
@@ -169,6 +182,18 @@ class Store:
         """A page of calls that ended in ``[since, until)``, by time; raises `BadQueryError` for a bad cursor."""
         return query.call_page(self.read(), workflow, since, until, limit, cursor)
 
+    def search(self, wanted: Wanted, limit: int = 50, cursor: str | None = None) -> Found:
+        """The newest calls that are ``wanted``; raises `BadQueryError` for a bad cursor."""
+        return search(self.read(), wanted, limit, cursor)
+
+    def slices(self, workflow: str) -> list[Slice]:
+        """The combinations of names under which calls of a workflow have come."""
+        return slices(self.read(), workflow)
+
+    def trail(self, trace_id: str, span_id: str) -> Trail | None:
+        """One call with all that is known of it; None when there is none with these ids."""
+        return trail(self.read(), trace_id, span_id)
+
     def usage(self, group_by: Sequence[str] = ("workflow",), since: float = -_END, until: float = _END) -> list[Usage]:
         """Sums over the calls of each group; raises `BadQueryError` for an unknown name."""
         return query.usage(self.read(), group_by, since, until)
@@ -189,6 +214,10 @@ class Store:
         """How far the telemetry of each service could be trusted, per minute of receipt."""
         return trust.load_points(self.read(), since, until, service)
 
+    def trust_sums(self, since: float, until: float, step: int) -> list[TrustPoint]:
+        """Like `trust`, added up over steps of ``step`` seconds."""
+        return trust.load_sums(self.read(), since, until, step)
+
     def trust_totals(self) -> dict[tuple[str, str], int]:
         """``(service, counter) -> amount`` since the store was opened."""
         with self._lock:
@@ -200,7 +229,8 @@ class Store:
         forgotten = 0
         while True:
             with self.write() as db:
-                portion = retention.forget_chunks(db.conn, now - policy.calls * refresh.DAY)
+                portion = retention.forget_chunks(db.conn, now - policy.longest * refresh.DAY)
+                portion = portion or retention.forget_early(db.conn, now, policy)
                 if portion == 0:
                     retention.forget_rest(db.conn, now, policy)
                 self._workflows.load(db.conn)
@@ -209,13 +239,14 @@ class Store:
                 return forgotten
             forgotten += portion
 
-    def delete_user(self, user: str) -> int:
+    def delete_user(self, user: str, names: bool = True) -> int:
         """Forget everything of the user with this hash, here and in the points; how many calls and tasks it was.
 
-        Kept bodies that came together with the user's spans are deleted whole.
+        Kept bodies that came together with the user's spans are deleted whole. ``names`` must be false beside another
+        process that writes to the store: it remembers which names are there, and forgets those without calls itself.
         """
         with self.write() as db:
-            deleted = retention.forget_user(db.conn, user, self.clock())
+            deleted = retention.forget_user(db.conn, user, self.clock(), names)
             self._ingest.forget_names()
         self.refresh_all()
         after: int | None = 0
@@ -224,8 +255,22 @@ class Store:
                 after = retention.strip_points(db.conn, user, after)
         return deleted
 
-    def reprice(self, prices: PriceTable, since: float = -_END, until: float = _END) -> int:
-        """Use ``prices`` from now on, and for calls that ended in ``[since, until)``; how many calls changed."""
+    def count_calls(self, since: float = -_END, until: float = _END) -> int:
+        """How many calls ended in ``[since, until)``."""
+        query = "SELECT count(*) FROM workflows w JOIN calls c ON c.workflow = w.id WHERE c.ts >= ? AND c.ts < ?"
+        return int(self.read().execute(query, (since, until)).fetchone()[0])
+
+    def reprice(
+        self,
+        prices: PriceTable,
+        since: float = -_END,
+        until: float = _END,
+        seen: Callable[[int], object] = lambda _number: None,
+    ) -> int:
+        """Use ``prices`` from now on, and for calls that ended in ``[since, until)``; how many calls changed.
+
+        ``seen`` is told of each portion how many calls were looked at.
+        """
         with self._lock:
             self._ingest.prices = prices
         changed, after = 0, 0
@@ -233,14 +278,16 @@ class Store:
             with self.write() as db:
                 portion = reprice.reprice(db.conn, prices, since, until, after, self.clock())
             changed += portion.changed
+            seen(portion.seen)
             if portion.last is None:
                 return changed
             after = portion.last
 
     def bodies(self, since: float, until: float) -> Iterator[tuple[float, Body]]:
-        """Request bodies received in ``[since, until)``, where keeping them is switched on."""
-        query = "SELECT received, signal, encoding, data FROM bodies WHERE received >= ? AND received < ? ORDER BY id"
-        for received, *body in self.read().execute(query, (since, until)):
+        """What was kept of request bodies received in ``[since, until)``, where keeping them is switched on."""
+        query = "SELECT received, signal, encoding, data, workflow FROM bodies "
+        where = "WHERE received >= ? AND received < ? ORDER BY id"
+        for received, *body in self.read().execute(query + where, (since, until)):
             yield received, Body(*body)
 
     @property
@@ -267,18 +314,29 @@ class Store:
             self._ingest.write(prepared, self.clock())
 
     def _rebuild(self, items: Sequence[refresh.Due], now: float) -> int:
-        """Rebuild outside the transaction, then replace what was not touched meanwhile."""
+        """Rebuild in steps between the commits, and replace what was not touched meanwhile."""
+        if items:
+            self._at_work().run_aside(self._rebuilding(items, now)).result()
+        return len(items)
+
+    def _rebuilding(self, items: Sequence[refresh.Due], now: float) -> Iterator[None]:
         made: list[tuple[refresh.Due, list[Point]]] = []
         points = 0
         for at, item in enumerate(items, 1):
-            made.append((item, refresh.rebuild(self.read(), item)))
-            points += len(made[-1][1])
+            found = yield from refresh.rebuild(self.read(), item)
+            made.append((item, found))
+            points += len(found)
             if points >= REBUILT_TOGETHER or at == len(items):
                 with self.write() as db:
                     for rebuilt in made:
                         refresh.replace(db.conn, *rebuilt, now)
                 made, points = [], 0
-        return len(items)
+                yield
+
+    def _at_work(self) -> Writer:
+        if self._writer is None:
+            raise StoreUnavailableError("the store is not open")
+        return self._writer
 
     def _number(self, workflow: str) -> int | None:
         row = self.read().execute("SELECT id FROM workflows WHERE name = ?", (workflow,)).fetchone()

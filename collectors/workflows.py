@@ -60,11 +60,11 @@ class Workflows:
             number = self._new[name] = known + 1
         return number
 
-    def saw_call(self, number: int, call: Call) -> None:
-        """Remember the time, owner and risk tier of a call."""
-        seen = self.saw(number, call.ts)
-        if call.ts >= seen.labelled:
-            seen.labelled = call.ts
+    def saw_call(self, number: int, call: Call, ts: float) -> None:
+        """Remember that a call like ``call`` ended at ``ts``, with its owner and risk tier."""
+        seen = self.saw(number, ts)
+        if ts >= seen.labelled:
+            seen.labelled = ts
             seen.owner = call.owner or seen.owner
             seen.risk_tier = call.risk_tier or seen.risk_tier
 

@@ -1,18 +1,19 @@
 """One evaluation cycle: new points since the watermark -> findings, state and watermark, in one transaction."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 
 from sqlite_utils import Database
 
 from driftbell.collectors.point import Point
 from driftbell.collectors.workflows import Workflow
-from driftbell.detectors import state
 from driftbell.detectors.finding import Finding
-from driftbell.detectors.report import History, Reporter
+from driftbell.detectors.history import History
 from driftbell.detectors.settings import DetectorSettings
-from driftbell.detectors.workflow import BIN, WorkflowDetector
+from driftbell.detectors.station import Station
+from driftbell.detectors.verdict import Verdict
+from driftbell.detectors.workflow import BIN
 
 MOST_BINS = 288
 """Bins of one workflow that one cycle takes in at most (a day): a long backlog holds no lock for long."""
@@ -34,23 +35,31 @@ class Detectors:
 
     def __init__(self, settings: DetectorSettings) -> None:
         self.settings = settings
-        self._detectors: dict[str, tuple[WorkflowDetector, int]] = {}
+        self._stations: dict[str, tuple[Station, int]] = {}
 
     def forget(self) -> None:
         """Drop the copies in memory: to be called when the transaction of a cycle has failed."""
-        self._detectors.clear()
+        self._stations.clear()
 
-    def cycle(self, tx: Database, history: History, workflows: Iterable[Workflow], now: float) -> CycleResult:
+    def cycle(
+        self,
+        tx: Database,
+        history: History,
+        workflows: Iterable[Workflow],
+        now: float,
+        verdicts: Sequence[Verdict] = (),
+    ) -> CycleResult:
         """Evaluate every bin of ``workflows`` that is due at ``now`` (epoch s) and write the outcome to ``tx``.
 
         A bin is due when it and the grace for late calls lie in the past, and either newer calls have been seen or
-        nothing has arrived for the idle time; so a backlog is worked off in event time, as in a replay.
+        nothing has arrived for the idle time; so a backlog is worked off in event time, as in a replay. ``verdicts``
+        are those that people gave lately; one that was applied is known in the state and harmless.
         """
         findings: list[Finding] = []
         bins, behind = 0, False
         for workflow in workflows:
             due = self._due(workflow, now)
-            detector, start = self._detector(tx, workflow, due)
+            station, start = self._station(tx, history, workflow, due)
             if start >= due:
                 continue
             until = min(due, start + MOST_BINS * BIN)
@@ -58,10 +67,12 @@ class Detectors:
             by_bin: dict[int, list[Point]] = {}
             for point in history.points(workflow.name, start, until, "minute"):
                 by_bin.setdefault(point.key.minute // BIN * BIN, []).append(point)
-            findings += advance(detector, history, by_bin, start, until, self.settings.grace)
+            given = [verdict for verdict in verdicts if verdict.workflow == workflow.name]
+            findings += station.advance(history, by_bin, start, until, given)
             bins += (until - start) // BIN
-            self._detectors[workflow.name] = (detector, until)
-            row = {"workflow": workflow.name, "next_bin": until, "state": state.dump(detector)}
+            self._stations[workflow.name] = (station, until)
+            engine, beside = station.dump()
+            row = {"workflow": workflow.name, "next_bin": until, "state": engine, "beside": beside, "learned": 0}
             tx.table("detector_state").upsert(row, pk="workflow")
         for finding in findings:
             body = json.dumps(asdict(finding))
@@ -75,27 +86,41 @@ class Detectors:
         reached = now if idle else min(now, workflow.newest_ts)
         return int((reached - self.settings.grace) // BIN) * BIN
 
-    def _detector(self, tx: Database, workflow: Workflow, due: int) -> tuple[WorkflowDetector, int]:
-        """The detector of a workflow and the bin that it takes next."""
-        known = self._detectors.get(workflow.name)
+    def _station(self, tx: Database, history: History, workflow: Workflow, due: int) -> tuple[Station, int]:
+        """The station of a workflow and the bin that it takes next."""
+        known = self._stations.get(workflow.name)
         if known is not None:
             return known
-        query = "SELECT next_bin, state FROM detector_state WHERE workflow = ?"
+        query = "SELECT next_bin, state, beside, learned FROM detector_state WHERE workflow = ?"
         stored = next(iter(tx.query(query, [workflow.name])), None)
         if stored is not None:
-            return state.load(workflow.name, stored["state"], self.settings), stored["next_bin"]
+            start = stored["next_bin"]
+            if stored["learned"]:
+                start = _first_call(history, workflow.name, start, due)
+            station = Station.restore(workflow.name, stored["state"], stored["beside"], self.settings)
+            return station, start
         first = max(int(workflow.first_ts // BIN) * BIN, due - LONGEST_HISTORY)
-        return WorkflowDetector(workflow.name, self.settings), first
+        return Station(workflow.name, self.settings), first
 
 
-def advance(
-    detector: WorkflowDetector, history: History, bins: dict[int, list[Point]], start: int, until: int, grace: float
-) -> list[Finding]:
-    """Step a detector through the bins of ``[start, until)``; bins without points are steps too."""
-    reporter = Reporter(detector, history)
-    findings: list[Finding] = []
-    for begin in range(start, until, BIN):
-        step = detector.step(begin, bins.get(begin, ()))
-        if step.happened:
-            findings += reporter.report(begin, step, grace)
-    return findings
+def learned(tx: Database, workflow: str, until: float | None = None) -> None:
+    """Say that the state of a workflow comes from imported history: go on with its next call.
+
+    What lies between is no silence, since nobody sent anything here yet. ``until`` is given at the end of the history:
+    what is left of its last bin belongs to it.
+    """
+    resumes = 0 if until is None else (int(until // BIN) + 1) * BIN
+    tx.execute(
+        "UPDATE detector_state SET learned = 1, next_bin = max(next_bin, ?) WHERE workflow = ?", [resumes, workflow]
+    )
+
+
+def _first_call(history: History, workflow: str, start: int, due: int) -> int:
+    """The bin of the first point of ``[start, due)``; ``due`` when there is none yet."""
+    first = next(iter(history.points(workflow, start, due, "minute")), None)
+    return due if first is None else first.key.minute // BIN * BIN
+
+
+def forget(tx: Database, before: float) -> int:
+    """Delete the findings of before that time (epoch s); how many. The state of the detectors stays."""
+    return int(tx.execute("DELETE FROM findings WHERE ts < ?", [before]).rowcount)

@@ -17,6 +17,14 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True)
+class Bound:
+    """What a person set and the observed level went beyond, in the finding's unit; ``of`` says of what (``p95``)."""
+
+    value: float
+    of: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Cause:
     """Why: the slice that carries the change, and how sure that is.
 
@@ -71,6 +79,8 @@ class Finding:
     """What the change costs per hour at present traffic; None when it has no price."""
     calls_per_hour: float | None = None
     owner: str | None = None
+    bound: Bound | None = None
+    """The fixed limit or budget that was crossed; None for what the detectors found to be unusual."""
     measure: str = ""
     """Which measure of the metric, where several are watched: the price of a token and the cost of a call are both
     ``cost_per_call``. Part of what tells two series apart; a finding that clears must carry it too."""

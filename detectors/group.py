@@ -30,11 +30,12 @@ class Tally:
 class Group:
     """References by measure (or ``measure|stratum``) and the tallies of the running bin, by measure.
 
-    ``index`` maps a measure to the watches that test it.
+    ``index`` maps a measure to the watches that test it; ``seen`` is the start of the last bin with points.
     """
 
     key: GroupKey
     since: float
+    seen: int = 0
     shares: dict[str, Share] = field(default_factory=dict)
     distributions: dict[str, Distribution] = field(default_factory=dict)
     tally: dict[str, Tally] = field(default_factory=dict)

@@ -9,19 +9,22 @@ from driftbell.collectors.call import Call, Marker
 from driftbell.collectors.point import Point, PointKey
 from driftbell.collectors.records import Record
 from driftbell.collectors.rollup import Rollup
-from driftbell.detectors.evaluate import advance
+from driftbell.collectors.trust import TrustPoint
 from driftbell.detectors.finding import Finding
 from driftbell.detectors.report import LONGEST, REFERENCE
 from driftbell.detectors.settings import DetectorSettings
-from driftbell.detectors.workflow import BIN, WorkflowDetector
+from driftbell.detectors.station import Station
+from driftbell.detectors.workflow import BIN
 
-HOUR = 3600
-KEPT = LONGEST + REFERENCE + 86400
+HOUR, DAY = 3600, 86400
+KEPT = LONGEST + REFERENCE + DAY
+DAYS_KEPT = 70 * DAY
+"""What the comparison of weeks looks back on."""
 LATENESS = 6 * HOUR
 """Records may be this far out of order; one that is later is counted and left out."""
-LONGEST_GAP = 60 * 86400
+LONGEST_GAP = 60 * DAY
 """A longer gap is skipped, not lived through: one stray time stamp costs nothing."""
-LONGEST_END = 2 * 86400
+LONGEST_END = 2 * DAY
 """A workflow that fell silent before the end of the file is followed for this long."""
 
 
@@ -31,6 +34,7 @@ class Memory:
 
     fine: deque[Point] = field(default_factory=deque)
     hours: dict[PointKey, Point] = field(default_factory=dict)
+    days: dict[PointKey, Point] = field(default_factory=dict)
 
     def add(self, points: Iterable[Point]) -> None:
         """Remember the points of a bin."""
@@ -41,6 +45,17 @@ class Memory:
             if hour is None:
                 hour = self.hours[key] = Point(key)
             hour.add(point)
+
+    def end_day(self, end: int) -> None:
+        """Sum the hours of the day that ended at ``end``."""
+        for key, hour in self.hours.items():
+            if end - DAY <= key.minute < end:
+                day = key._replace(minute=end - DAY)
+                if day not in self.days:
+                    self.days[day] = Point(day)
+                self.days[day].add(hour)
+        for key in [key for key in self.days if key.minute < end - DAYS_KEPT]:
+            del self.days[key]
 
     def forget(self, before: int) -> None:
         """Drop what no finding can look back on."""
@@ -59,18 +74,23 @@ class Memory:
         """Points that start in ``[since, until)``."""
         if resolution == "minute":
             return [point for point in self.fine if since <= point.key.minute < until]
-        return [point for key, point in self.hours.items() if since <= key.minute < until]
+        kept = self.hours if resolution == "hour" else self.days
+        return [point for key, point in kept.items() if since <= key.minute < until]
 
     def markers(self, workflow: str | None = None, since: float = 0.0, until: float = 0.0) -> list[Marker]:  # noqa: ARG002
         """None: call records carry no markers."""
         return []
 
+    def trust(self, since: float, until: float) -> list[TrustPoint]:  # noqa: ARG002
+        """None: call records were received once and are all there."""
+        return []
+
 
 @dataclass(slots=True)
 class _Lane:
-    """One workflow in a replay: its detector, its points and the bin that comes next."""
+    """One workflow in a replay: its station, its points and the bin that comes next."""
 
-    detector: WorkflowDetector
+    station: Station
     memory: Memory = field(default_factory=Memory)
     next_bin: int | None = None
     newest: float = 0.0
@@ -122,7 +142,7 @@ class Replay:
         assert about is not None
         lane = self._lanes.get(about.workflow)
         if lane is None:
-            lane = self._lanes[about.workflow] = _Lane(WorkflowDetector(about.workflow, self.settings))
+            lane = self._lanes[about.workflow] = _Lane(Station(about.workflow, self.settings))
         return lane
 
     def _advance(self, lane: _Lane, due: int) -> list[Finding]:
@@ -144,8 +164,9 @@ class Replay:
             rollup = lane.waiting.pop(begin, None)
             points = rollup.points() if rollup is not None else []
             lane.memory.add(points)
-            findings += advance(lane.detector, lane.memory, {begin: points}, begin, begin + BIN, self.settings.grace)
-            if begin % 86400 == 0:
-                lane.memory.forget(begin - KEPT)
+            findings += lane.station.step(begin, points, lane.memory)
+            if (begin + BIN) % DAY == 0:
+                lane.memory.end_day(begin + BIN)
+                lane.memory.forget(begin + BIN - KEPT)
         lane.next_bin = until
         return findings

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal, Protocol
+from typing import Literal
 
-from driftbell.collectors.call import Marker
 from driftbell.collectors.point import Point
 from driftbell.detectors.attribution import Change, Evidence, explain, levels
 from driftbell.detectors.episode import Episode, root
 from driftbell.detectors.finding import Cause, Finding, Interval
+from driftbell.detectors.history import History
 from driftbell.detectors.volume import VolumeAlarm
 from driftbell.detectors.watch import Alarm, Watch
 from driftbell.detectors.workflow import BIN, SUSPECT, Step, WorkflowDetector
@@ -23,20 +23,6 @@ LONGEST = 5 * DAY
 
 NOT_URGENT = frozenset({"bypass", "instrument"})
 """Families for which nobody is woken."""
-
-
-class History(Protocol):
-    """Where stored points are read back: `driftbell.collectors.store.Store`, or the memory of a replay."""
-
-    def points(
-        self, workflow: str, since: float, until: float, resolution: Literal["minute", "hour", "day"] = "minute"
-    ) -> list[Point]:
-        """Points that start in ``[since, until)``."""
-        ...
-
-    def markers(self, workflow: str | None = None, since: float = ..., until: float = ...) -> list[Marker]:
-        """Markers of a workflow (and those of all workflows) in ``[since, until)``."""
-        ...
 
 
 class Reporter:

@@ -15,3 +15,15 @@ def first_tables(db: Database) -> None:
         {"id": str, "ts": float, "workflow": str, "body": str}, pk="id", not_null={"ts", "workflow", "body"}
     )
     db.table("findings").create_index(["workflow", "ts"])
+
+
+@MIGRATIONS()
+def state_beside(db: Database) -> None:
+    """State of the rules beside the sequential tests, as JSON text."""
+    db.table("detector_state").add_column("beside", str, not_null_default="{}")
+
+
+@MIGRATIONS()
+def learned_history(db: Database) -> None:
+    """Whether a state comes from imported history: its workflow is watched from its next call on."""
+    db.table("detector_state").add_column("learned", int, not_null_default=0)

@@ -96,11 +96,17 @@ def _dump_group(group: Group) -> dict[str, Any]:
     distributions = {
         n: [list(d.known.items()), list(d.held.items()), list(d.today.items())] for n, d in group.distributions.items()
     }
-    return {"key": group.key, "since": group.since, "shares": shares, "distributions": distributions}
+    return {
+        "key": group.key,
+        "since": group.since,
+        "seen": group.seen,
+        "shares": shares,
+        "distributions": distributions,
+    }
 
 
 def _load_group(stored: dict[str, Any]) -> Group:
-    group = Group((stored["key"][0], stored["key"][1]), stored["since"])
+    group = Group((stored["key"][0], stored["key"][1]), stored["since"], stored.get("seen", 0))
     for name, (hits, trials, held, today) in stored["shares"].items():
         group.shares[name] = Share(hits, trials, (held[0], held[1]), today)
     for name, (known, held, today) in stored["distributions"].items():

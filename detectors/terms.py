@@ -22,9 +22,9 @@ def _zeros() -> Floats:
 class Terms:
     """Of ``m`` series; all of it follows from other state and is set again every block and hour.
 
-    ``begin`` and ``end`` are the season at both ends of the hour, in standard deviations of one score. ``ready`` is 1
-    for normal scores and 2 for shares that are tested. ``delta`` is what is tolerated beyond the usual: of normal scores
-    in standard deviations, of shares as a share. Of shares also: the usual ``level``, its ``spread`` (standard
+    ``begin`` and ``end`` are the season at both ends of the hour, in standard deviations of one score. ``ready`` is
+    1 for normal scores and 2 for shares that are tested. ``delta`` is what is tolerated beyond the usual: of normal
+    scores in standard deviations, of shares as a share. Of shares also: the usual ``level``, its ``spread`` (standard
     deviation of one call) and the ``least`` share that is believed.
     """
 

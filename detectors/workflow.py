@@ -9,6 +9,7 @@ import numpy as np
 from driftbell.collectors.point import Point, PointKey, merge
 from driftbell.detectors import bypass, cost, instrument, quality, reliability, retrieval
 from driftbell.detectors.baseline import DECAY
+from driftbell.detectors.churn import make_room
 from driftbell.detectors.episode import Episode
 from driftbell.detectors.group import WHOLE, Group, GroupKey
 from driftbell.detectors.season import HOUR, Seasons
@@ -95,9 +96,10 @@ class WorkflowDetector:
                 whole = part
             group = self.groups.get(key)
             if group is None:
-                if len(self.groups) >= self.settings.max_segments:
+                if len(self.groups) >= self.settings.max_segments and not make_room(self, start):
                     continue
                 group = self.groups[key] = Group(key, float(start))
+            group.seen = start
             group.take(part)
         done = self._test(start)
         before = self.volume.alarm

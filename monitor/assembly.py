@@ -18,11 +18,12 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from driftbell.monitor import attributes as names
 from driftbell.monitor import guard
-from driftbell.monitor.exporter import HttpSender, Sender, Target, target_from_environment
+from driftbell.monitor.exporter import HttpSender, Sender
 from driftbell.monitor.pipeline import Limits, Pipeline
 from driftbell.monitor.privacy import Privacy, patterns
 from driftbell.monitor.recorder import Recorder, ids
 from driftbell.monitor.span import DriftbellSpan, Later
+from driftbell.monitor.target import Target, target_from_environment
 
 
 class ProviderSink:
@@ -103,13 +104,14 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
         fingerprint is True,
         patterns(given["redact"]),
     )
+    target = target_from_environment(given["endpoint"], given["headers"])
     return Settings(
-        target_from_environment(given["endpoint"], given["headers"]),
+        target,
         given["service"],
         given["release"],
         given["environment"],
         dict(given["resource_attributes"] or {}),
-        Limits.from_environment(min(max(0.0, given["exit_seconds"]), _LONGEST_EXIT)),
+        Limits.from_environment(min(max(0.0, given["exit_seconds"]), _LONGEST_EXIT), target.timeout),
         given["sampler"],
         given["tracer_provider"],
         privacy,

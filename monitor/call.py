@@ -178,7 +178,7 @@ class Call:
         if self._span is None:
             return chunks
         try:
-            return follow(chunks, Tail(self._span), ends=False)  # type: ignore[no-any-return]
+            return follow(chunks, Tail(self._span, ends=False))  # type: ignore[no-any-return]
         except Exception as error:  # not iterable: the application's own loop is to say so
             guard.voice.say("driftbell cannot follow a %s: %s", type(chunks).__qualname__, type(error).__qualname__)
             return chunks

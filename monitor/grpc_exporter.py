@@ -1,10 +1,11 @@
 """Sending the same OTLP request over gRPC, for environments that say ``OTEL_EXPORTER_OTLP_PROTOCOL=grpc``."""
 
+from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-from driftbell.monitor.exporter import Answer, Target, rejected_spans
+from driftbell.monitor.exporter import Answer, rejected_spans
 from driftbell.monitor.guard import SettingError
+from driftbell.monitor.target import Target, address
 
 _METHOD: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _RETRYABLE: Final = frozenset(
@@ -21,10 +22,10 @@ class GrpcSender:
         except ImportError:
             raise SettingError('OTEL_EXPORTER_OTLP_PROTOCOL=grpc needs: pip install "driftbell[grpc]"') from None
         self._grpc: Any = grpc
-        parts = urlsplit(target.url if "//" in target.url else f"http://{target.url}")
+        parts = address(target.url)
         self._secure = parts.scheme == "https"
-        self._address = parts.netloc
-        self._headers = tuple(target.headers.items())
+        self._address = parts.netloc.rpartition("@")[2]
+        self._headers = tuple((name.lower(), text) for name, text in target.headers.items())
         self._target = target
         self._channel: Any = None
 
@@ -55,7 +56,4 @@ class GrpcSender:
 
 
 def _bytes(name: str | None) -> bytes | None:
-    if name is None:
-        return None
-    with open(name, "rb") as file:  # noqa: PTH123
-        return file.read()
+    return None if name is None else Path(name).read_bytes()

@@ -25,7 +25,7 @@ class Voice:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a finalizer that runs in here may have something to say as well
         self._quiet_until = float("-inf")
         self._swallowed = 0
 
@@ -47,7 +47,7 @@ class Voice:
 
     def after_fork(self) -> None:
         """A lock that another thread held at the fork would stay locked for ever in the child."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
 
 voice = Voice()

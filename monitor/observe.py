@@ -3,6 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from types import CoroutineType, TracebackType
 from typing import Any, Final, TypeVar, overload
 
@@ -13,6 +14,9 @@ from driftbell.monitor.content import Expects
 from driftbell.monitor.running import CallSpan
 from driftbell.monitor.span import Attributes, plain
 from driftbell.monitor.stream import hand_on, is_stream, observe_async_generator, observe_generator
+
+_MAX_OPEN: Final = 100
+"""Blocks of one observation that are remembered while they are open; those of others end only where they began."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 Dimension = str | Callable[..., str | None] | None
@@ -34,11 +38,15 @@ class Observation:
         self._named = workflow is not None
         self._computed = computed
         self._expects = expects
+        self._open: list[CallSpan] = []
 
     def __call__(self, function: F) -> F:
         """Observe a function. What it returns, raises and looks like stays the same."""
         if isinstance(function, (classmethod, staticmethod)):
             return type(function)(self(function.__func__))
+        if isinstance(function, type) or not callable(function):
+            guard.voice.say("driftbell observes functions; a %.40s is left as it is", type(function).__name__)
+            return function
         observation = self if self._named else self._renamed(getattr(function, "__qualname__", "call"))
         wrapper: Any
         if inspect.isasyncgenfunction(function):
@@ -105,14 +113,22 @@ class Observation:
     def __enter__(self) -> Call:
         """Start a call that lasts until the end of the block."""
         span = self.begin()
-        return NOT_RECORDED if span is None else Call(span)
+        if span is None:
+            return NOT_RECORDED
+        if len(self._open) < _MAX_OPEN:
+            self._open.append(span)
+        return Call(span)
 
     def __exit__(self, kind: type[BaseException] | None, raised: BaseException | None, _: TracebackType | None) -> None:
         span = running.current_span()
         while span is not None and span.observation is not self:
             span = span.outer
+        if span is None and len(still := self._open[:2]) == 1:  # it ends in another thread or task than it began in
+            span = still[0]
         if span is None:
             return
+        with suppress(ValueError):
+            self._open.remove(span)
         if raised is None:
             span.finish()
         else:
@@ -168,7 +184,10 @@ def observe(workflow: Any = None, *, expects: Expects | None = None, **dimension
     path, and only the verdict leaves the process.
     """
     if workflow is not None and not issubclass(type(workflow), str):
-        return Observation(None, {}, {})(workflow)
+        if callable(workflow) or issubclass(type(workflow), (classmethod, staticmethod, property)):
+            return Observation(None, {}, {})(workflow)
+        guard.voice.say("driftbell's observe takes a workflow's name; a %.40s is none", type(workflow).__name__)
+        workflow = None
     fixed: Attributes = {}
     computed: dict[str, Callable[..., Any]] = {}
     for name, value in dimensions.items():

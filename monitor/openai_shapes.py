@@ -1,14 +1,15 @@
 """Responses in OpenAI's dialects: chat and text completions, the Responses API, embeddings."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from driftbell.monitor import attributes as names
 from driftbell.monitor.reading import (
     Reading,
     count,
-    extra,
     field,
     getter,
+    held,
     items,
     put_count,
     put_finish,
@@ -27,22 +28,31 @@ def chat_completion(response: Any) -> Reading:
     reading: Reading = {names.OPERATION: "chat"}
     put_text(reading, names.RESPONSE_MODEL, get(response, "model", None))
     put_text(reading, names.RESPONSE_ID, get(response, "id", None))
-    if choices:
-        first = choices[0]
-        put_finish(reading, field(first, "finish_reason"))
-        message = extra(first, "message") or extra(first, "delta")
-        if field(message, "refusal"):
-            reading[names.REFUSED] = True
-        put_number_of(reading, names.TOOL_CALLS, field(message, "tool_calls"))
-        if message is None and field(first, "text") is not None:
-            reading[names.OPERATION] = "text_completion"
+    choice = held(choices[0]) if choices else {}
+    if choice:
+        _choice(reading, choice)
     usage = get(response, "usage", None)
     if usage is not None:
         _completion_usage(reading, usage)
     put_provider(reading, response)
-    if choices and reading.get(names.PROVIDER) == "openai" and _from_azure(choices[0], response):
-        reading[names.PROVIDER] = "azure.ai.openai"
+    if choice.get("content_filter_results") is not None and reading.get(names.PROVIDER) == "openai":
+        reading[names.PROVIDER] = "azure.ai.openai"  # Azure tells what its filter found; OpenAI never does
     return reading if len(reading) > 1 else {}
+
+
+def _choice(reading: Reading, choice: Mapping[str, Any]) -> None:
+    put_finish(reading, choice.get("finish_reason"))
+    message = choice.get("message") or choice.get("delta")
+    if message is None:
+        if choice.get("text") is not None:
+            reading[names.OPERATION] = "text_completion"
+        return
+    get = getter(message)
+    if get(message, "refusal", None):
+        reading[names.REFUSED] = True
+    called = get(message, "tool_calls", None)
+    if called is not None:
+        put_number_of(reading, names.TOOL_CALLS, called)
 
 
 def _completion_usage(reading: Reading, usage: Any) -> None:
@@ -52,20 +62,16 @@ def _completion_usage(reading: Reading, usage: Any) -> None:
     details = get(usage, "prompt_tokens_details", None)
     if details is not None:
         put_count(reading, names.CACHE_READ_TOKENS, field(details, "cached_tokens"))
-        put_count(reading, names.CACHE_WRITE_TOKENS, extra(details, "cache_write_tokens"))
+        put_count(reading, names.CACHE_WRITE_TOKENS, held(details).get("cache_write_tokens"))
     details = get(usage, "completion_tokens_details", None)
     if details is not None:
         put_count(reading, names.REASONING_TOKENS, field(details, "reasoning_tokens"))
+    rare = held(usage)
     if names.CACHE_READ_TOKENS not in reading:  # DeepSeek
-        put_count(reading, names.CACHE_READ_TOKENS, extra(usage, "prompt_cache_hit_tokens"))
-    cost = extra(usage, "cost")  # OpenRouter bills in US dollars and says how much
+        put_count(reading, names.CACHE_READ_TOKENS, rare.get("prompt_cache_hit_tokens"))
+    cost = rare.get("cost")  # OpenRouter bills in US dollars and says how much
     if type(cost) is float and cost >= 0:
         reading |= {names.COST_AMOUNT: cost, names.COST_CURRENCY: "USD", names.COST_SOURCE: "provider"}
-
-
-def _from_azure(first: Any, response: Any) -> bool:
-    """Azure annotates every answer with the verdict of its content filter; OpenAI never does."""
-    return extra(first, "content_filter_results") is not None or extra(response, "prompt_filter_results") is not None
 
 
 def openai_response(response: Any) -> Reading:
@@ -89,7 +95,7 @@ def openai_response(response: Any) -> Reading:
         put_count(reading, names.OUTPUT_TOKENS, use(usage, "output_tokens", None))
         details = use(usage, "input_tokens_details", None)
         put_count(reading, names.CACHE_READ_TOKENS, field(details, "cached_tokens"))
-        put_count(reading, names.CACHE_WRITE_TOKENS, extra(details, "cache_write_tokens"))
+        put_count(reading, names.CACHE_WRITE_TOKENS, held(details).get("cache_write_tokens"))
         details = use(usage, "output_tokens_details", None)
         put_count(reading, names.REASONING_TOKENS, field(details, "reasoning_tokens"))
     _output_items(reading, items(response, "output"))

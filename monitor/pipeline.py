@@ -2,9 +2,13 @@
 
 import os
 import random
+import sys
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple
 
 from opentelemetry import context as otel_context
@@ -22,6 +26,7 @@ QUEUE_FULL: Final = "queue_full"
 REFUSED: Final = "refused"
 UNREACHABLE: Final = "unreachable"
 UNENCODABLE: Final = "unencodable"
+FAILED: Final = "failed"
 AT_EXIT: Final = "exit"
 AFTER_SHUTDOWN: Final = "after_shutdown"
 
@@ -30,7 +35,7 @@ _LONGEST_PAUSE: Final = 30.0
 
 
 class Limits(NamedTuple):
-    """Bounds of the pipeline: spans waiting, spans per request, seconds between requests, seconds for the exit."""
+    """Bounds: spans waiting, spans per request, seconds between requests, for one request, and for the exit."""
 
     queue: int = 8192
     batch: int = 512
@@ -39,13 +44,13 @@ class Limits(NamedTuple):
     exit: float = 1.5
 
     @classmethod
-    def from_environment(cls, exit_seconds: float) -> "Limits":
+    def from_environment(cls, exit_seconds: float, timeout: float) -> "Limits":
         """The standard ``OTEL_BSP_*`` variables over the defaults; values that are no positive numbers are ignored."""
         default = cls()
         queue = max(int(_positive("OTEL_BSP_MAX_QUEUE_SIZE", default.queue)), 1)
         batch = max(int(_positive("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", default.batch)), 1)
         delay = _positive("OTEL_BSP_SCHEDULE_DELAY", default.delay * 1000) / 1000
-        return cls(queue, min(batch, queue), delay, exit=exit_seconds)
+        return cls(queue, min(batch, queue), delay, timeout, exit_seconds)
 
 
 def _positive(variable: str, default: float) -> float:
@@ -82,14 +87,15 @@ class Pipeline:
         self._sender = sender
         self._queue: deque[DriftbellSpan] = deque()
         self._closed = False
+        self._forked = False
         self._reset()
 
     def _reset(self) -> None:
-        self._wake = threading.Event()
+        self._wake: SimpleQueue[None] = SimpleQueue()
         self._stop = threading.Event()
         self._idle = threading.Condition()
         self._busy = 0
-        self._start_lock = threading.Lock()
+        self._start_lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._deadline: float | None = None
 
@@ -100,10 +106,14 @@ class Pipeline:
         self.dropped.clear()
         self._told.clear()
         self._sender.close()
+        self._forked = True
         self._reset()
 
     def ended(self, span: DriftbellSpan) -> None:
-        """Queue the span, or count it as lost when the queue is full. Takes no lock on the way."""
+        """Queue the span, or count it as lost when the queue is full.
+
+        Takes no lock that is not reentrant: finalizers end calls too, and they run wherever memory is allocated.
+        """
         queue = self._queue
         waiting = len(queue)
         if self._closed or waiting >= self.limits.queue:
@@ -112,8 +122,8 @@ class Pipeline:
         queue.append(span)
         if self._thread is None:
             self._start()
-        elif waiting + 1 >= self.limits.batch and not self._wake.is_set():
-            self._wake.set()
+        elif waiting + 1 >= self.limits.batch and self._wake.empty():
+            self._wake.put(None)
 
     def lose(self, reason: str, count: int) -> None:
         """Count lost spans, and say so at most once a minute."""
@@ -124,22 +134,21 @@ class Pipeline:
         with self._start_lock:
             if self._thread is not None:
                 return
-            thread = threading.Thread(target=self._run, name="driftbell-export", daemon=True)
+            self._thread = threading.Thread(target=self._run, name="driftbell-export", daemon=True)
             try:
-                thread.start()
+                self._thread.start()
             except RuntimeError:  # the interpreter is shutting down, or no thread can be had: try with the next span
+                self._thread = None
                 return
-            self._thread = thread
+            if self._forked:
+                _before_the_exit_of_a_fork(self.shutdown, self.limits.exit)
 
     def _run(self) -> None:
         otel_context.attach(otel_context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
         while True:
-            self._wake.wait(self.limits.delay)
-            self._wake.clear()
-            try:
-                self._drain()
-            except Exception as error:  # the boundary of the thread: without it one bad batch would end all export
-                guard.failed("export spans", error)
+            with suppress(Empty):
+                self._wake.get(timeout=self.limits.delay)
+            self._drain()
             if self._closed and not self._queue:
                 self._sender.close()
                 return
@@ -153,6 +162,9 @@ class Pipeline:
                 self._busy = len(batch)
             try:
                 self._export(batch)
+            except Exception as error:  # the boundary of the thread: without it one bad batch would end all export
+                self.dropped[FAILED] += len(batch)
+                guard.failed("export spans", error)
             finally:
                 with self._idle:
                     self._busy = 0
@@ -209,7 +221,8 @@ class Pipeline:
         if self._queue and self._thread is None:
             self._start()
         until = time.monotonic() + timeout
-        self._wake.set()
+        if self._wake.empty():
+            self._wake.put(None)
         with self._idle:
             return self._idle.wait_for(lambda: not self._queue and not self._busy, until - time.monotonic())
 
@@ -222,14 +235,22 @@ class Pipeline:
         self._deadline = time.monotonic() + timeout
         self._closed = True
         self._stop.set()
-        self._wake.set()
+        self._wake.put(None)
         thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
+        if thread is not None and thread.is_alive() and thread is not threading.current_thread():
             thread.join(timeout)
         left = len(self._queue) + self._busy
         self._queue.clear()
         if left:
             self.lose(AT_EXIT, left)
+
+
+def _before_the_exit_of_a_fork(shutdown: Callable[[float], None], seconds: float) -> None:
+    """Shut down before a forked worker exits: those of multiprocessing, and of Celery, run no exit handlers."""
+    for library in ("multiprocessing.util", "billiard.util"):
+        finalize = getattr(sys.modules.get(library), "Finalize", None)
+        if finalize is not None:
+            finalize(None, shutdown, args=(seconds,), exitpriority=0)
 
 
 def loss_attributes(lost: Counter[str]) -> dict[str, int]:

@@ -1,10 +1,10 @@
 """Reading fields of client objects and dicts alike, and putting on a reading only what is believable."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from driftbell.monitor import attributes as names
-from driftbell.monitor.vendor import of_model, of_module
+from driftbell.monitor.vendor import of_answer
 
 Reading = dict[str, Any]
 """What a response told: attribute name to value. What it did not tell is absent."""
@@ -27,27 +27,28 @@ def field(thing: Any, name: str) -> Any:
 
 def items(thing: Any, name: str) -> list[Any] | tuple[Any, ...]:
     """A field that holds a list; empty when it holds none. Nothing else is iterated: it might never end."""
-    held = field(thing, name)
-    return held if type(held) is list or type(held) is tuple else ()
+    found = field(thing, name)
+    return found if type(found) is list or type(found) is tuple else ()
 
 
-def put_number_of(reading: Reading, name: str, held: Any) -> None:
+def put_number_of(reading: Reading, name: str, things: Any) -> None:
     """How many things a list holds, if it is one that holds any."""
-    if type(held) in (list, tuple) and held:
-        reading[name] = len(held)
+    if type(things) in (list, tuple) and things:
+        reading[name] = len(things)
 
 
-def extra(thing: Any, name: str) -> Any:
-    """A field that most classes lack: asking a pydantic object for one by attribute costs more than all the rest."""
+def held(thing: Any) -> Mapping[str, Any]:
+    """The fields that an object or a dict really holds; for those that most classes lack.
+
+    Asking a pydantic object for a missing one by attribute costs more than all the rest.
+    """
     if isinstance(thing, dict):
-        return dict.get(thing, name)
+        return thing
     fields = getattr(thing, "__dict__", None)
     if type(fields) is not dict:
-        return None
-    if name in fields:
-        return fields[name]
+        return {}
     more = getattr(thing, "__pydantic_extra__", None)
-    return more.get(name) if type(more) is dict else None
+    return {**more, **fields} if more and type(more) is dict else fields
 
 
 def count(value: Any) -> int | None:
@@ -67,7 +68,9 @@ def put_text(reading: Reading, name: str, value: Any) -> None:
 
 def put_count(reading: Reading, name: str, value: Any) -> None:
     """A token count, if it is one."""
-    if value is not None and (tokens := count(value)) is not None:
+    if type(value) is int and 0 <= value < _MAX_TOKENS:  # `count`, without the price of calling it
+        reading[name] = value
+    elif value is not None and (tokens := count(value)) is not None:
         reading[name] = tokens
 
 
@@ -75,10 +78,8 @@ def put_finish(reading: Reading, value: Any) -> None:
     """The finish reason; enumerations (Google) are read by their name."""
     if value is None:
         return
-    if not isinstance(value, str):
-        value = getattr(value, "name", None)
-    elif type(value) is not str:
-        value = getattr(value, "value", None)
+    if type(value) is not str:
+        value = getattr(value, "value" if isinstance(value, str) else "name", None)
     if type(value) is str and value:
         reading[names.FINISH_REASONS] = (value[:_MAX_TEXT],)
         if value.lower() in _REFUSING:
@@ -103,10 +104,7 @@ _REFUSING: Final = frozenset(
 
 def put_provider(reading: Reading, response: Any) -> None:
     """Who answered: told by the client library, else by the name of the model."""
-    module = type(response).__module__
-    provider = of_module(module) or of_model(reading.get(names.RESPONSE_MODEL))
-    if provider is None and module.partition(".")[0] == "openai":
-        provider = "openai"
+    provider = of_answer(type(response).__module__, reading.get(names.RESPONSE_MODEL))
     if provider is not None:
         reading[names.PROVIDER] = provider
 

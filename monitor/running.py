@@ -133,12 +133,14 @@ class CallSpan(DriftbellSpan):
             self.release()
         if self.content is not None and self.is_recording():
             self.later(self.content.complete)
+        self.work = None  # the arguments may be large, and the span waits for its export
         super().end(end_time)
 
     def release(self) -> None:
         """Let go of the held try: it stays a failed call of its own."""
         held, self._held = self._held, None
         if held is not None:
+            held.work = None
             held.hand_over()
 
     def retried_by(self, work: Work) -> int:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from contextvars import Token
 from time import time_ns
-from types import AsyncGeneratorType, GeneratorType
+from types import AsyncGeneratorType, GeneratorType, TracebackType
 from typing import Any, Final
 
 from opentelemetry.context import Context
@@ -27,12 +27,16 @@ Begin = Callable[[tuple[Any, ...], dict[str, Any]], CallSpan | None]
 
 
 class Tail:
-    """The chunks of one stream that are worth reading, and the call they belong to (None: nothing is recorded)."""
+    """The chunks of one stream that are worth reading, and the call they belong to (None: nothing is recorded).
 
-    __slots__ = ("_first", "_last", "add", "span")
+    With ``ends`` the call ends with the stream. As a context manager it stands around the reading of the stream.
+    """
 
-    def __init__(self, span: CallSpan | None) -> None:
+    __slots__ = ("_ends", "_first", "_last", "add", "span")
+
+    def __init__(self, span: CallSpan | None, ends: bool = True) -> None:
         self.span = span
+        self._ends = ends
         self._first: list[Any] = []
         self._last: deque[Any] = deque(maxlen=_KEPT_LAST)
         self.add: Callable[[Any], object] = self._last.append
@@ -72,27 +76,44 @@ class Tail:
     def finish(self, result: Any = None) -> None:
         """The stream came to its end."""
         self.read()
-        if self.span is not None:
+        if self.span is not None and self._ends:
             self.span.finish(result)
 
     def fail(self, raised: BaseException) -> None:
         """The stream broke, or its reader left."""
         self.read()
-        if self.span is not None:
+        if self.span is not None and self._ends:
             self.span.fail(raised)
+
+    def __enter__(self) -> None:
+        """The reading begins."""
+
+    def __exit__(self, kind: type[BaseException] | None, raised: BaseException | None, _: TracebackType | None) -> None:
+        if raised is None:
+            self.finish()
+        else:
+            self.fail(raised)
 
 
 def observe_generator(begin: Begin, function: Callable[..., Any]) -> Callable[..., Generator[Any, Any, Any]]:
-    """A generator function as a call, which begins with the first step and is current only while the body runs."""
+    """A generator function as a call, which begins with the first step and is current only while the body runs.
+
+    The body runs in a context of its own, as a task does. That costs a third of switching the current span at every
+    chunk, and a body whose steps run in different threads (as web servers run them) finds its context variables again.
+    """
 
     @functools.wraps(function)
     def observed(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        tail = Tail(begin(args, kwargs))
-        run = _own_context(tail.span)
+        context = contextvars.copy_context()
+        span = context.run(begin, args, kwargs)
+        tail = Tail(span)
+        run: Callable[..., Any] = _call
+        if span is not None:
+            run, span.token = context.run, None  # that context is left by leaving `run`
         try:
             body = function(*args, **kwargs)
-            proceed = body.__next__
-            chunk = run(proceed)
+            send = body.send
+            chunk = run(send, None)
             tail.first(chunk)
             add = tail.add
             while True:
@@ -104,7 +125,7 @@ def observe_generator(begin: Begin, function: Callable[..., Any]) -> Callable[..
                 except BaseException as thrown:
                     chunk = run(body.throw, thrown)
                 else:
-                    chunk = run(proceed) if sent is None else run(body.send, sent)
+                    chunk = run(send, sent)
                 add(chunk)
         except StopIteration as stop:
             tail.finish(stop.value)
@@ -114,19 +135,6 @@ def observe_generator(begin: Begin, function: Callable[..., Any]) -> Callable[..
             raise
 
     return observed
-
-
-def _own_context(span: CallSpan | None) -> Callable[..., Any]:
-    """What runs the steps of a body: in a context of its own in which the call is current, as a task would.
-
-    A third of the price of switching the current span at every chunk, and a body whose steps run in different threads
-    (as web servers run them) finds its context variables again.
-    """
-    if span is None:
-        return _call
-    run = contextvars.copy_context().run
-    span.leave()
-    return run
 
 
 def _call(step: Callable[..., Any], *args: Any) -> Any:
@@ -141,9 +149,10 @@ def observe_async_generator(begin: Begin, function: Callable[..., Any]) -> Calla
         tail = Tail(begin(args, kwargs))
         try:
             body = function(*args, **kwargs)
-            chunk = await body.__anext__()
+            send = body.asend
+            chunk = await send(None)
             tail.first(chunk)
-            add, proceed = tail.add, body.__anext__
+            add = tail.add
             here = _pause(tail.span)
             while True:
                 try:
@@ -156,7 +165,7 @@ def observe_async_generator(begin: Begin, function: Callable[..., Any]) -> Calla
                     continue
                 token = enter(here)
                 try:
-                    chunk = await (proceed() if sent is None else body.asend(sent))
+                    chunk = await send(sent)
                 finally:
                     here = current()
                     leave(token)
@@ -222,7 +231,7 @@ def _tap_inside(span: CallSpan, stream: Any) -> Any:
     for name in _INNER_ITERATORS:
         inner = getattr(stream, name, None)
         if inner is not None and is_stream(inner):
-            follower = follow(inner, Tail(span), ends=True)
+            follower = follow(inner, Tail(span))
             weakref.finalize(follower, span.end).atexit = False
             setattr(stream, name, follower)
             return stream
@@ -230,73 +239,47 @@ def _tap_inside(span: CallSpan, stream: Any) -> Any:
     return stream
 
 
-def follow(stream: Any, tail: Tail, ends: bool) -> Any:
-    """An iterator over the same chunks that keeps the tail; with ``ends`` it also ends the call.
+def follow(stream: Any, tail: Tail) -> Any:
+    """An iterator over the same chunks that keeps the tail: synchronous, asynchronous or both, as the stream is.
 
-    It is synchronous, asynchronous or both, as the stream is. Raises `TypeError` for what is neither.
+    Raises `TypeError` for what is neither.
     """
     asynchronous = hasattr(type(stream), "__aiter__") or hasattr(type(stream), "__anext__")
     if not asynchronous:
-        return _follow(iter(stream), tail, ends)
+        return _follow(iter(stream), tail)
     if hasattr(type(stream), "__iter__"):
-        return _Either(stream, tail, ends)
-    return _follow_async(aiter(stream) if hasattr(type(stream), "__aiter__") else stream, tail, ends)
+        return _Either(stream, tail)
+    return _follow_async(aiter(stream) if hasattr(type(stream), "__aiter__") else stream, tail)
 
 
 class _Either:
     """A stream that may be read either way, such as LiteLLM's: which way shows when it is read."""
 
-    def __init__(self, stream: Any, tail: Tail, ends: bool) -> None:
-        self._of = (stream, tail, ends)
+    def __init__(self, stream: Any, tail: Tail) -> None:
+        self._of = (stream, tail)
 
     def __iter__(self) -> Iterator[Any]:
-        stream, tail, ends = self._of
-        return _follow(iter(stream), tail, ends)
+        stream, tail = self._of
+        return _follow(iter(stream), tail)
 
     def __aiter__(self) -> AsyncIterator[Any]:
-        stream, tail, ends = self._of
-        return _follow_async(aiter(stream), tail, ends)
+        stream, tail = self._of
+        return _follow_async(aiter(stream), tail)
 
 
-def _follow(chunks: Iterator[Any], tail: Tail, ends: bool) -> Iterator[Any]:
-    add = tail.add
-    try:
+def _follow(chunks: Iterator[Any], tail: Tail) -> Iterator[Any]:
+    keep: Callable[[Any], object] = tail.first
+    with tail:
         for chunk in chunks:
-            tail.first(chunk)
+            keep(chunk)
+            keep = tail.add
             yield chunk
-            break
-        for chunk in chunks:
-            add(chunk)
-            yield chunk
-    except BaseException as raised:
-        if ends:
-            tail.fail(raised)
-        else:
-            tail.read()
-        raise
-    if ends:
-        tail.finish()
-    else:
-        tail.read()
 
 
-async def _follow_async(chunks: AsyncIterator[Any], tail: Tail, ends: bool) -> AsyncIterator[Any]:
-    add = tail.add
-    try:
+async def _follow_async(chunks: AsyncIterator[Any], tail: Tail) -> AsyncIterator[Any]:
+    keep: Callable[[Any], object] = tail.first
+    with tail:
         async for chunk in chunks:
-            tail.first(chunk)
+            keep(chunk)
+            keep = tail.add
             yield chunk
-            break
-        async for chunk in chunks:
-            add(chunk)
-            yield chunk
-    except BaseException as raised:
-        if ends:
-            tail.fail(raised)
-        else:
-            tail.read()
-        raise
-    if ends:
-        tail.finish()
-    else:
-        tail.read()

@@ -6,21 +6,24 @@ cached and cache-writing tokens, output includes reasoning tokens. What a respon
 """
 
 from collections.abc import Iterable, Reversible
+from itertools import chain
 from typing import Any, Final
 
 from driftbell.monitor import attributes as names
 from driftbell.monitor import framework_shapes, guard, openai_shapes, vendor_shapes
-from driftbell.monitor.reading import Reader, Reading, field
+from driftbell.monitor.reading import Reader, Reading, held
 
 _MAX_KNOWN: Final = 1000
 _MAX_LOOKED_INTO: Final = 4
-_ADDING: Final = (
-    names.INPUT_TOKENS,
-    names.OUTPUT_TOKENS,
-    names.CACHE_READ_TOKENS,
-    names.CACHE_WRITE_TOKENS,
-    names.REASONING_TOKENS,
-    names.COST_AMOUNT,
+_ADDING: Final = frozenset(
+    (
+        names.INPUT_TOKENS,
+        names.OUTPUT_TOKENS,
+        names.CACHE_READ_TOKENS,
+        names.CACHE_WRITE_TOKENS,
+        names.REASONING_TOKENS,
+        names.COST_AMOUNT,
+    )
 )
 
 READERS: Final[tuple[Reader, ...]] = (
@@ -52,6 +55,8 @@ def read(response: Any) -> Reading:
             return reading
     elif response is None or kind in _NOT_RESPONSES:
         return {}
+    if _is_silent(response):
+        return {}
     for reader in READERS:
         reading = reader(response)
         if reading:
@@ -59,6 +64,11 @@ def read(response: Any) -> Reading:
                 _known[kind] = reader
             return reading
     return _inside(response)
+
+
+def _is_silent(chunk: Any) -> bool:
+    kind = held(chunk).get("type")
+    return type(kind) is str and (kind in _SILENT or kind.endswith(".delta"))
 
 
 _NOT_RESPONSES: Final = frozenset((str, bytes, int, float, bool))
@@ -87,32 +97,23 @@ def read_stream(first: Iterable[Any], last: Reversible[Any]) -> Reading:
     Providers send running totals, so of two counts the larger is right.
     """
     merged: Reading = {}
-    for chunk in reversed(last):
-        _merge(merged, chunk)
-        if merged.keys() >= _COMPLETE:
-            return merged
-    for chunk in first:
-        _merge(merged, chunk)
+    for chunk in chain(reversed(last), first):
+        reading = read(chunk)
+        for name, value in merged.items():
+            if name not in reading or (name in _ADDING and value > reading[name]):
+                reading[name] = value
+        merged = reading
+        if all(map(merged.__contains__, _COMPLETE)):
+            break
     return merged
 
 
-def _merge(merged: Reading, chunk: Any) -> None:
-    kind = field(chunk, "type")
-    if type(kind) is str and (kind in _SILENT or kind.endswith(".delta")):
-        return
-    reading = read(chunk)
-    if not merged:
-        merged.update(reading)
-        return
-    for name, value in reading.items():
-        if name not in merged:
-            merged[name] = value
-        elif name in _ADDING:
-            merged[name] = max(merged[name], value)
-
-
-_COMPLETE: Final = frozenset(
-    (names.INPUT_TOKENS, names.OUTPUT_TOKENS, names.FINISH_REASONS, names.RESPONSE_MODEL, names.RESPONSE_ID)
+_COMPLETE: Final = (
+    names.FINISH_REASONS,
+    names.INPUT_TOKENS,
+    names.OUTPUT_TOKENS,
+    names.RESPONSE_MODEL,
+    names.RESPONSE_ID,
 )
 _SILENT: Final = frozenset(
     (

@@ -4,13 +4,12 @@ from functools import lru_cache
 from typing import Final
 
 _BY_MODULE: Final = {
-    "openai": "openai",
     "anthropic": "anthropic",
     "mistralai": "mistral_ai",
     "cohere": "cohere",
     "groq": "groq",
 }
-"""Client libraries that speak to one provider. LiteLLM and LangChain speak to all: there the model tells."""
+"""Client libraries that speak to one provider. OpenAI's, LiteLLM and LangChain speak to all: there the model tells."""
 
 _BY_MODEL: Final = (
     ("claude", "anthropic"),
@@ -52,10 +51,11 @@ _BY_PREFIX: Final = {
 }
 
 
-@lru_cache(maxsize=256)
-def of_module(module: str) -> str | None:
-    """The provider that a client library speaks to, None when it speaks to several or is unknown."""
-    return _BY_MODULE.get(module.partition(".")[0])
+@lru_cache(maxsize=1024)
+def of_answer(module: str, model: str | None) -> str | None:
+    """Who answered, by the client library's module and the model's name; None when neither gives it away."""
+    library = module.partition(".")[0]
+    return _BY_MODULE.get(library) or of_model(model) or ("openai" if library == "openai" else None)
 
 
 @lru_cache(maxsize=1024)

@@ -6,6 +6,7 @@ that of the generated encoder only in fields that hold their default value, whic
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from opentelemetry.sdk.resources import Resource
@@ -19,9 +20,6 @@ _IS_REMOTE: Final = 0x200
 _FLOAT = struct.Struct("<d").pack
 _FIXED64 = struct.Struct("<Q").pack
 _FIXED32 = struct.Struct("<I").pack
-
-_pairs: dict[tuple[str, str], bytes] = {}
-"""Encoded ``key = short text`` pairs: the same workflow, model and segment come with every span."""
 
 
 def varint(number: int) -> bytes:
@@ -78,14 +76,14 @@ def value(given: Any) -> bytes:
 def pair(key: str, given: Any) -> bytes:
     """A ``KeyValue`` without its own tag and length."""
     if type(given) is str and len(given) <= _MAX_CACHED_LENGTH:
-        known = _pairs.get((key, given))
-        if known is not None:
-            return known
-        encoded = _text(b"\x0a", key) + _field(b"\x12", value(given))
-        if len(_pairs) < _MAX_CACHED:
-            _pairs[key, given] = encoded
-        return encoded
+        return _short_pair(key, given)
     return _text(b"\x0a", key) + _field(b"\x12", value(given))
+
+
+@lru_cache(maxsize=_MAX_CACHED)
+def _short_pair(key: str, text: str) -> bytes:
+    """The same workflow, model and segment come with every span; ids that never come again push out one another."""
+    return _text(b"\x0a", key) + _field(b"\x12", value(text))
 
 
 def attributes(tag: bytes, given: Mapping[str, Any] | None) -> bytes:

@@ -1,77 +1,38 @@
-"""The API under ``/api/v1``: calls, usage, incidents and workflows out; acknowledgements, silences and markers in.
+"""The API under ``/api/v1``: calls, points, usage, incidents and workflows out; what people decide in.
 
-Every mistake of the caller is answered with 400 and ``{"error": …}``. Handlers that read run in threads of their own.
+`Api.operations` is the table that routes, checks and the OpenAPI description are made from. Handlers run in threads;
+every mistake of the caller is answered with ``{"error": …}`` (see `api_errors`).
 """
 
-import logging
 import math
 from collections.abc import Callable
 from dataclasses import asdict
 from hashlib import blake2b
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from driftbell.alerts import actions, history
-from driftbell.alerts.duration import Seconds
 from driftbell.alerts.line import incident_line
-from driftbell.alerts.record import Verdict
 from driftbell.alerts.settings import AlertSettings
-from driftbell.collectors.batch import Batch, StoreUnavailableError
+from driftbell.collectors.batch import Batch
 from driftbell.collectors.call import Marker
-from driftbell.collectors.query import BadQueryError, Usage
+from driftbell.collectors.pages import point_page
+from driftbell.collectors.point import BUCKETS_PER_OCTAVE, ZERO_BUCKET, Point, Quantity
+from driftbell.collectors.query import Usage
 from driftbell.collectors.store import Store
-from driftbell.service import api_input as given
+from driftbell.service import api_answers as answer
+from driftbell.service import api_questions as ask
 from driftbell.service import oncall
-from driftbell.service.api_input import BadRequestError
+from driftbell.service.api_errors import ERRORS
+from driftbell.service.api_table import Asked, Body, Operation, Query, Table
+from driftbell.service.evidence import Evidence
+from driftbell.service.openapi import describe
 
-log = logging.getLogger("driftbell.service")
+__all__ = ["ERRORS", "Api"]
 
-MAX_PAGE = 1000
-Name = Field(default=None, min_length=1, max_length=200)
-
-
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-
-class AckBody(_Body):
-    """Who takes the incident, and what they say of it."""
-
-    by: str = Field(default="api", min_length=1, max_length=80)
-    verdict: Verdict = "seen"
-
-
-class ResolveBody(_Body):
-    """Who says that it is over."""
-
-    by: str = Field(default="api", min_length=1, max_length=80)
-
-
-class SilenceBody(_Body):
-    """What not to hear of, and for how long."""
-
-    duration: Seconds = Field(alias="for", gt=0)
-    workflow: str | None = Name
-    family: str | None = Name
-    segment: str | None = Name
-    incident_id: str | None = Name
-    by: str = Field(default="api", min_length=1, max_length=80)
-    reason: str = Field(default="", max_length=200)
-
-
-class MarkerBody(_Body):
-    """Something that changed on purpose. ``ts`` is epoch seconds, by default now."""
-
-    kind: str = Field(min_length=1, max_length=80)
-    value: str | None = Name
-    workflow: str | None = Name
-    text: str | None = Name
-    ts: float | None = Field(default=None, ge=0, le=1e11, allow_inf_nan=False)
+_SHOWN = {"workflow", "family", "segment", "incident_id", "by", "reason"}
 
 
 class Api:
@@ -81,97 +42,140 @@ class Api:
         self._store = store
         self._alerts = alerts
         self._clock = clock
+        self._look = Evidence(store)
 
     def routes(self) -> list[Route]:
         """Everything under ``/api/v1``."""
+        operations = self.operations()
+        description = JSONResponse(describe(operations))
+        return [*Table(operations).routes(), Route("/api/v1/openapi.json", lambda _: description)]
+
+    def operations(self) -> list[Operation[Any, Any]]:
+        """The table."""
+        at = "/api/v1"
+        one = f"{at}/incidents/{{id}}"
         return [
-            Route("/api/v1/calls", self.calls),
-            Route("/api/v1/usage", self.usage),
-            Route("/api/v1/incidents", self.incidents),
-            Route("/api/v1/incidents/{incident}", self.incident),
-            Route("/api/v1/workflows", self.workflows),
-            Route("/api/v1/incidents/{incident}/ack", self.acknowledge, methods=["POST"]),
-            Route("/api/v1/incidents/{incident}/resolve", self.resolve, methods=["POST"]),
-            Route("/api/v1/silences", self.silence, methods=["POST"]),
-            Route("/api/v1/markers", self.mark, methods=["POST"]),
+            Operation("GET", f"{at}/workflows", "Workflows that were seen", self.workflows, answer.Workflows),
+            Operation("GET", f"{at}/calls", "Calls in order of time", self.calls, answer.Calls, ask.CallsQuery),
+            Operation("GET", f"{at}/usage", "Sums over calls", self.usage, answer.UsageAnswer, ask.UsageQuery),
+            Operation("GET", f"{at}/points", "What detectors see", self.points, answer.Points, ask.PointsQuery),
+            Operation("GET", f"{at}/incidents", "Incidents", self.incidents, answer.Incidents, ask.IncidentsQuery),
+            Operation("GET", one, "One incident", self.incident, answer.IncidentWhole, fails=(404,)),
+            Operation("GET", f"{one}/events", "Decisions about it", self.events, answer.Events, fails=(404,)),
+            Operation(
+                *("POST", f"{one}/ack", "Take it, or say what it was", self.acknowledge, answer.IncidentLine),
+                body=ask.AckBody,
+                fails=(404, 409),
+            ),
+            Operation(
+                *("POST", f"{one}/resolve", "Close it", self.resolve, answer.IncidentLine),
+                body=ask.ResolveBody,
+                fails=(404, 409),
+            ),
+            Operation("GET", f"{at}/silences", "Silences that hold", self.silences, answer.Silences),
+            Operation(
+                *("POST", f"{at}/silences", "Keep something quiet for a while", self.silence, answer.SilenceLine),
+                body=ask.SilenceBody,
+                status=201,
+                fails=(404, 409),
+            ),
+            Operation(
+                *("DELETE", f"{at}/silences/{{id}}", "End a silence now", self.unsilence, answer.Silences),
+                fails=(404,),
+            ),
+            Operation("GET", f"{at}/markers", "What changed when", self.markers, answer.Markers, ask.MarkersQuery),
+            Operation(
+                *("POST", f"{at}/markers", "Say that something changed on purpose", self.mark, answer.MarkerLine),
+                body=ask.MarkerBody,
+                status=201,
+            ),
         ]
 
-    def calls(self, request: Request) -> JSONResponse:
-        """A page of calls by time."""
-        given.only(request, "workflow", "since", "until", "limit", "cursor")
-        span = given.interval(request)
-        limit = given.number(request, "limit", 100, MAX_PAGE)
-        workflow, cursor = given.text(request, "workflow"), given.text(request, "cursor")
-        page = self._store.calls(workflow, span.since, span.until, limit, cursor)
-        return JSONResponse({"calls": [asdict(call) for call in page.calls], "next": page.next})
-
-    def usage(self, request: Request) -> JSONResponse:
-        """Sums per group."""
-        given.only(request, "group_by", "since", "until")
-        span = given.interval(request)
-        names = (given.text(request, "group_by") or "workflow").split(",")
-        groups = self._store.usage([name.strip() for name in names if name.strip()], span.since, span.until)
-        return JSONResponse({"groups": [_group(usage) for usage in groups]})
-
-    def incidents(self, request: Request) -> JSONResponse:
-        """Incidents, the newest first."""
-        given.only(request, "state", "limit", "before")
-        state = given.choice(request, "state", ("open", "resolved", "all"))
-        limit = given.number(request, "limit", 200, MAX_PAGE)
-        before = given.moment(given.text(request, "before"), "before")
-        found = oncall.listed(self._store, state, limit, before)
-        return JSONResponse({"incidents": [incident_line(incident) for incident in found]})
-
-    def incident(self, request: Request) -> JSONResponse:
-        """One incident with its history."""
-        given.only(request)
-        incident = oncall.find(self._store, request.path_params["incident"])
-        events = history.events(self._store.read(), incident.id)
-        return JSONResponse({**incident_line(incident), "history": events})
-
-    def workflows(self, request: Request) -> JSONResponse:
+    def workflows(self, _asked: Asked[Query, Body]) -> object:
         """The workflows that were seen."""
-        given.only(request)
-        return JSONResponse({"workflows": [asdict(workflow) for workflow in self._store.workflows()]})
+        return {"workflows": [asdict(workflow) for workflow in self._store.workflows()]}
 
-    async def acknowledge(self, request: Request) -> JSONResponse:
+    def calls(self, asked: Asked[ask.CallsQuery, Body]) -> object:
+        """A page of calls by time."""
+        query = asked.query
+        page = self._store.calls(query.workflow, *_span(query), query.limit, query.cursor)
+        return {"calls": [asdict(call) for call in page.calls], "next": page.next}
+
+    def usage(self, asked: Asked[ask.UsageQuery, Body]) -> object:
+        """Sums per group."""
+        groups = self._store.usage(asked.query.group_by.split(","), *_span(asked.query))
+        return {"groups": [_group(usage) for usage in groups]}
+
+    def points(self, asked: Asked[ask.PointsQuery, Body]) -> object:
+        """A page of points, of whole intervals."""
+        query = asked.query
+        page = point_page(self._store.read(), query.workflow, query.resolution, *_span(query), query.limit)
+        return {"points": [_point(point) for point in page.points], "next": page.next}
+
+    def incidents(self, asked: Asked[ask.IncidentsQuery, Body]) -> object:
+        """Incidents, the newest first."""
+        query = asked.query
+        found = oncall.listed(self._store, query.state, query.limit, query.before)
+        return {"incidents": [incident_line(incident) for incident in found]}
+
+    def incident(self, asked: Asked[Query, Body]) -> object:
+        """One incident with every decision about it and every message of it."""
+        incident = oncall.find(self._store, asked.id)
+        db = self._store.read()
+        told = {"history": history.events(db, incident.id), "deliveries": history.deliveries(db, incident.id)}
+        return {**incident_line(incident), **told}
+
+    def events(self, asked: Asked[Query, Body]) -> object:
+        """Every decision about one incident."""
+        incident = oncall.find(self._store, asked.id)
+        return {"events": history.events(self._store.read(), incident.id)}
+
+    def acknowledge(self, asked: Asked[Query, ask.AckBody]) -> object:
         """Take an incident."""
-        body = await given.body(request, AckBody)
-        return JSONResponse(await run_in_threadpool(self._acknowledge, request.path_params["incident"], body))
-
-    def _acknowledge(self, incident_id: str, body: AckBody) -> dict[str, object]:
-        with oncall.acting(self._store, incident_id) as tx:
+        by, verdict = asked.body.by, asked.body.verdict
+        with oncall.acting(self._store, asked.id) as tx:
             return incident_line(
-                actions.acknowledge(tx, incident_id, body.by, self._clock(), self._alerts, body.verdict)
+                actions.acknowledge(tx, asked.id, by, self._clock(), self._alerts, verdict, self._look)
             )
 
-    async def resolve(self, request: Request) -> JSONResponse:
+    def resolve(self, asked: Asked[Query, ask.ResolveBody]) -> object:
         """Close an incident."""
-        body = await given.body(request, ResolveBody)
-        return JSONResponse(await run_in_threadpool(self._resolve, request.path_params["incident"], body))
+        with oncall.acting(self._store, asked.id) as tx:
+            return incident_line(actions.resolve(tx, asked.id, asked.body.by, self._clock(), self._alerts, self._look))
 
-    def _resolve(self, incident_id: str, body: ResolveBody) -> dict[str, object]:
-        with oncall.acting(self._store, incident_id) as tx:
-            return incident_line(actions.resolve(tx, incident_id, body.by, self._clock(), self._alerts))
+    def silences(self, _asked: Asked[Query, Body]) -> object:
+        """The silences that hold."""
+        return {"silences": [asdict(each) for each in history.silences(self._store.read(), self._clock())]}
 
-    async def silence(self, request: Request) -> JSONResponse:
+    def silence(self, asked: Asked[Query, ask.SilenceBody]) -> object:
         """Keep something quiet for a while."""
-        body = await given.body(request, SilenceBody)
-        return JSONResponse(await run_in_threadpool(self._silence, body), status_code=201)
+        target = asked.body.model_dump(include=_SHOWN)
+        with oncall.acting(self._store, asked.body.incident_id) as tx:
+            return asdict(actions.silence(tx, now=self._clock(), seconds=asked.body.duration, **target))
 
-    def _silence(self, body: SilenceBody) -> dict[str, object]:
-        target = body.model_dump(include={"workflow", "family", "segment", "incident_id", "by", "reason"})
-        with oncall.acting(self._store, body.incident_id) as tx:
-            return asdict(actions.silence(tx, now=self._clock(), seconds=body.duration, **target))
+    def unsilence(self, asked: Asked[Query, Body]) -> object:
+        """End a silence; those that still hold."""
+        oncall.end_silence(self._store, asked.id, self._clock())
+        return self.silences(asked)
 
-    async def mark(self, request: Request) -> JSONResponse:
+    def markers(self, asked: Asked[ask.MarkersQuery, Body]) -> object:
+        """Markers by time, those that were sent and first occurrences."""
+        query = asked.query
+        found = self._store.markers(query.workflow, *_span(query))
+        return {"markers": [asdict(marker) for marker in found[: query.limit]]}
+
+    def mark(self, asked: Asked[Query, ask.MarkerBody]) -> object:
         """Note that something changed on purpose."""
-        body = await given.body(request, MarkerBody)
+        body = asked.body
         ts = self._clock() if body.ts is None else body.ts
         parts = (ts, body.kind, body.workflow, body.value, body.text)
         marker = Marker(*parts, id=blake2b(repr(parts).encode(), digest_size=8).hexdigest())
-        await run_in_threadpool(self._store.append, Batch(markers=[marker]))
-        return JSONResponse(asdict(marker), status_code=201)
+        self._store.append(Batch(markers=[marker]))
+        return asdict(marker)
+
+
+def _span(query: ask.Interval) -> tuple[float, float]:
+    return (-math.inf if query.since is None else query.since, math.inf if query.until is None else query.until)
 
 
 def _group(usage: Usage) -> dict[str, object]:
@@ -181,39 +185,24 @@ def _group(usage: Usage) -> dict[str, object]:
     return {**group, **sums, "cost_usd": cost if cost is None or math.isfinite(cost) else None}
 
 
-def bad_request(_request: Request, error: Exception) -> JSONResponse:
-    """The caller's mistake, told in one sentence."""
-    status = 404 if isinstance(error, oncall.NotFoundError) else 400
-    if isinstance(error, BadRequestError):
-        status = error.status
-    return JSONResponse({"error": str(error)}, status_code=status)
+def _point(point: Point) -> dict[str, object]:
+    """A point without its users, who are nobody's business outside the detectors."""
+    start, workflow, segment, risk_tier, model, prompt_version = point.key
+    return {
+        "start": start,
+        "workflow": workflow,
+        "segment": segment,
+        "risk_tier": risk_tier,
+        "model": model,
+        "prompt_version": prompt_version,
+        "calls": point.calls,
+        "manual": point.manual,
+        "rates": {name: {"hits": hits, "trials": trials} for name, (hits, trials) in point.rates.items()},
+        "quantities": {name: _spread(quantity) for name, quantity in point.quantities.items()},
+    }
 
 
-def unavailable(_request: Request, error: Exception) -> JSONResponse:
-    """The store cannot be written or read at the moment."""
-    after = error.retry_after if isinstance(error, StoreUnavailableError) else 5.0
-    return JSONResponse({"error": str(error)}, status_code=503, headers={"Retry-After": str(math.ceil(after))})
-
-
-def http_error(_request: Request, error: Exception) -> JSONResponse:
-    """No such path, or not with this method."""
-    assert isinstance(error, HTTPException)
-    return JSONResponse({"error": error.detail}, status_code=error.status_code, headers=error.headers)
-
-
-def unforeseen(request: Request, error: Exception) -> JSONResponse:
-    """A defect of ours: told in the log, not to the caller."""
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return JSONResponse({"error": "internal error; the log of the service says more"}, status_code=500)
-
-
-ERRORS = {
-    BadRequestError: bad_request,
-    BadQueryError: bad_request,
-    oncall.NotFoundError: bad_request,
-    oncall.RefusedError: bad_request,
-    StoreUnavailableError: unavailable,
-    HTTPException: http_error,
-    Exception: unforeseen,
-}
-"""What each error is answered with."""
+def _spread(quantity: Quantity) -> dict[str, object]:
+    buckets = sorted((int(at), n) for at, n in quantity.buckets.items())
+    histogram = [(0.0 if at == ZERO_BUCKET else 2.0 ** (at / BUCKETS_PER_OCTAVE), n) for at, n in buckets]
+    return {"count": quantity.count, "total": quantity.total, "histogram": histogram}

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import dataclass
+import re
 from datetime import datetime
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -14,7 +14,12 @@ from driftbell.service.failure import Failure
 
 MAX_BODY_BYTES = 65_536
 MAX_TEXT = 200
+MAX_SAID = 500
+ERA = 2.5e11
+"""The farthest time that can be asked for, in epoch seconds: some year of four digits."""
+JSON = "application/json"
 M = TypeVar("M", bound=BaseModel)
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|nan|[-+]?inf(inity)?", re.ASCII)
 
 
 class BadRequestError(Failure):
@@ -25,20 +30,17 @@ class BadRequestError(Failure):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Half-open interval ``[since, until)`` in epoch seconds."""
-
-    since: float
-    until: float
-
-
-def only(request: Request, *known: str) -> None:
-    """Refuse a query parameter that nothing reads: a misspelt filter must not look like an answer."""
-    for name in request.query_params:
-        if name not in known:
-            there = f"there are {', '.join(known)}" if known else "there is none"
+def query(request: Request, model: type[M]) -> M:
+    """The query as ``model``; a parameter that stands there twice, or that nothing reads, is refused."""
+    found: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name in found:
+            raise BadRequestError(f"{name[:MAX_TEXT]} stands there twice")
+        if name not in model.model_fields:
+            there = f"there are {', '.join(model.model_fields)}" if model.model_fields else "there is none"
             raise BadRequestError(f"no parameter is called {name[:MAX_TEXT]!r}; {there}")
+        found[name] = value
+    return _valid(found, model)
 
 
 def text(request: Request, name: str, default: str | None = None) -> str | None:
@@ -67,13 +69,19 @@ def number(request: Request, name: str, default: int, most: int) -> int:
     return int(given)
 
 
-def interval(request: Request) -> Span:
-    """``since`` and ``until``; without them, everything."""
-    since, until = moment(text(request, "since"), "since"), moment(text(request, "until"), "until")
-    span = Span(-math.inf if since is None else since, math.inf if until is None else until)
-    if span.since > span.until:
-        raise BadRequestError("since must not be later than until")
-    return span
+def digits(value: object) -> object:
+    """A whole number as a query writes it: digits and nothing else."""
+    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
+        raise ValueError("must be a whole number")
+    return value
+
+
+def epoch(value: object) -> float | None:
+    """Epoch seconds of a time in a query; raises ValueError."""
+    try:
+        return moment(str(value), "it")
+    except BadRequestError as error:
+        raise ValueError(str(error)) from None
 
 
 def moment(given: str | None, name: str) -> float | None:
@@ -81,47 +89,68 @@ def moment(given: str | None, name: str) -> float | None:
     if given is None:
         return None
     try:
-        seconds = float(given)
-    except ValueError:
-        try:
-            seconds = _iso(given)
-        except (ValueError, OverflowError):
-            raise BadRequestError(
-                f"{name} must be epoch seconds or a time with its zone, such as 2026-11-10T09:00:00Z"
-            ) from None
-    if not math.isfinite(seconds) or abs(seconds) > 1e11:
+        seconds = float(given) if _NUMBER.fullmatch(given) else _iso(given)
+    except (ValueError, OverflowError):
+        raise BadRequestError(
+            f"{name} must be epoch seconds or a time with its zone, such as 2026-11-10T09:00:00Z"
+        ) from None
+    if not math.isfinite(seconds) or abs(seconds) > ERA:
         raise BadRequestError(f"{name} is no time of this era")
     return seconds
 
 
 def _iso(given: str) -> float:
-    parsed = datetime.fromisoformat(given.replace(" ", "+"))  # a '+' that was not escaped arrives as a blank
+    parsed = datetime.fromisoformat(given.replace(" ", "+").upper())  # a '+' that was not escaped arrives as a blank
     if parsed.tzinfo is None:
         raise ValueError("no zone")
     return parsed.timestamp()
 
 
-async def body(request: Request, model: type[M]) -> M:
-    """The JSON body as ``model``; an empty body is an empty object.
+def from_here(request: Request) -> None:
+    """Refuse what a page of another site posts.
 
-    A page of another site that a browser of this machine has open may post here, but not act: without a token,
-    what names a foreign origin is refused.
+    A browser of this machine may have such a page open, and it may post here, but not act: without a token, what
+    names a foreign origin is refused.
     """
     origin = request.headers.get("origin")
-    if origin and "authorization" not in request.headers and urlsplit(origin).netloc != request.headers.get("host"):
+    if not origin or "authorization" in request.headers:
+        return
+    try:
+        there = urlsplit(origin).netloc
+    except ValueError:
+        there = ""
+    if there != request.headers.get("host"):
         raise BadRequestError("a page of another origin may not do this", 403)
+
+
+async def body(request: Request, model: type[M]) -> M:
+    """The JSON body as ``model``; an empty one is an empty object. ``curl -d`` calls JSON a form: let pass."""
+    kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+    if kind not in (JSON, "application/x-www-form-urlencoded"):
+        raise BadRequestError(f"the content type must be {JSON}", 415)
     raw = b""
     async for chunk in request.stream():
         raw += chunk
         if len(raw) > MAX_BODY_BYTES:
             raise BadRequestError(f"the body is larger than {MAX_BODY_BYTES} bytes", 413)
     try:
-        given = json.loads(raw or b"{}")
+        given = json.loads(raw or b"{}", parse_constant=_no_number)
     except (ValueError, RecursionError):
         raise BadRequestError("the body is not JSON") from None
+    return _valid(given, model)
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _valid(given: object, model: type[M]) -> M:
     try:
         return model.model_validate(given)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(step) for step in first["loc"]) or "the body"
-        raise BadRequestError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None
+        where = ".".join(str(step) for step in first["loc"])
+        if first["type"] == "model_type":
+            where = "the body"
+        why = first["msg"].removeprefix("Value error, ").removeprefix("it ")
+        raise BadRequestError((f"{where}: {why}" if where else why)[:MAX_SAID]) from None

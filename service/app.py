@@ -10,7 +10,9 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from prometheus_client import CollectorRegistry, Gauge
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
+from driftbell.alerts.links import link_key
 from driftbell.alerts.secret import SecretMissingError, resolve
 from driftbell.collectors.batch import StoreUnavailableError
 from driftbell.collectors.intake import Intake, Limits
@@ -18,6 +20,7 @@ from driftbell.collectors.metrics import ReceiverMetrics
 from driftbell.collectors.receiver import Receiver
 from driftbell.collectors.receiver_grpc import GrpcReceiver
 from driftbell.collectors.store import Store
+from driftbell.service.act import PREFIX, Act
 from driftbell.service.api import ERRORS, Api
 from driftbell.service.config import Config, parse_address
 from driftbell.service.failure import Failure
@@ -25,10 +28,14 @@ from driftbell.service.health import Health, StoreMetrics
 from driftbell.service.job import Job, JobMetrics
 from driftbell.service.listen import bind, check_exposure, shown
 from driftbell.service.migrations import MIGRATIONS
-from driftbell.service.ownership import Ownership
+from driftbell.service.ownership import Ownership, check_finished
+from driftbell.service.page.glance import EVERY, Glances
+from driftbell.service.page.site import Site
 from driftbell.service.rounds import Rounds
 from driftbell.service.server import HttpServer
 from driftbell.service.token import OPEN_PATHS, BearerToken
+from driftbell.service.unsubscribe import Unsubscribe
+from driftbell.service.workflow_metrics import WorkflowMetrics
 
 log = logging.getLogger("driftbell.service")
 
@@ -45,13 +52,17 @@ class Service:
         self._config = config
         self._clock = clock
         self._token = _token(config)
+        _check_link_key(config)
+        check_finished(config.data_dir)
         self._ownership = Ownership(config.data_dir)
         self._store = open_store(config, clock)
         self._registry = CollectorRegistry()
-        self._registry.register(StoreMetrics(self._store))
-        self._rounds = Rounds(self._store, config, clock)
+        self._registry.register(StoreMetrics(self._store, config.detectors.false_pages_per_month))
+        self._registry.register(WorkflowMetrics(self._store, clock))
+        self._rounds = Rounds(self._store, config, clock, self._registry)
+        self._glances = Glances(self._store, config.weekly, config.detectors.learn_days, clock)
         self._jobs = self._plan()
-        intake = Intake(self._store, Limits())
+        intake = Intake(self._store, Limits(keep_bodies=tuple(config.keep_bodies)))
         self._registry.register(ReceiverMetrics(self._store, intake))
         self._receiver = Receiver(intake, self._token)
         self._grpc = GrpcReceiver(intake, self._token) if config.listen.grpc else None
@@ -80,6 +91,11 @@ class Service:
     def store(self) -> Store:
         """The store of the running service."""
         return self._store
+
+    @property
+    def glances(self) -> Glances:
+        """The overview's snapshot."""
+        return self._glances
 
     def catch_up(self) -> None:
         """Evaluate and deliver all that is due now, without waiting for the next tick."""
@@ -110,6 +126,7 @@ class Service:
             ("repeat", rounds.repeat, 60.0),
             ("weekly", rounds.weekly, schedule.weekly_every),
             ("retention", rounds.forget, 3600.0),
+            ("overview", self._glances.refresh, EVERY),
         ]
         jobs = [Job(name, work, every, metrics, self._clock) for name, work, every in plan]
         lately = Gauge(
@@ -120,21 +137,24 @@ class Service:
         lately.set_function(lambda: jobs[0].good_at)
         return jobs
 
-    def _app(self) -> BearerToken | Starlette:
+    def _app(self) -> ASGIApp:
         health = Health(self._jobs, self._registry, self._clock)
         receiving = self._receiver.routes(("", "/api/public/otel"))
         routes = [*receiving, *health.routes(), *Api(self._store, self._config.alerts, self._clock).routes()]
-        app = Starlette(routes=routes, exception_handlers=ERRORS)
-        if self._token is None:
-            return app
-        # The receiver checks the token itself, for it must answer in the encoding of OTLP.
-        return BearerToken(app, self._token, OPEN_PATHS | {route.path for route in receiving})
+        routes += Unsubscribe(self._store, self._clock).routes()
+        routes += Act(self._store, self._config.alerts, self._token, self._clock).routes()
+        app: ASGIApp = Starlette(routes=routes, exception_handlers=ERRORS)
+        open_paths = OPEN_PATHS | {route.path for route in receiving}
+        if self._token is not None:
+            # The receiver checks the token itself, for it must answer in the encoding of OTLP.
+            app = BearerToken(app, self._token, open_paths, PREFIX)
+        site = Site(self._store, self._config, self._token, self._glances, self._jobs, self._clock)
+        return site.in_front_of(app, open_paths)
 
     def _close(self) -> None:
         self._scheduler.shutdown(wait=False)
         if self._grpc is not None:
             self._grpc.stop(grace=1.0)
-        self._receiver.close()
         try:
             self._store.close()
         except StoreUnavailableError as error:
@@ -155,6 +175,15 @@ def _token(config: Config) -> str | None:
         return None if config.token is None else resolve(config.token)
     except SecretMissingError as error:
         raise Failure(f"token: {error}") from None
+
+
+def _check_link_key(config: Config) -> None:
+    """Refuse a key for links that is not there or could be guessed."""
+    try:
+        if config.alerts.links.key is not None:
+            link_key(config.alerts.links.key)
+    except SecretMissingError as error:
+        raise Failure(f"alerts.links.key: {error}") from None
 
 
 def _scheduler() -> BackgroundScheduler:

@@ -9,9 +9,11 @@ from typing import Literal
 import requests
 
 from driftbell.alerts.channels.delivery import DeliveryError
+from driftbell.alerts.links import link_key
 from driftbell.alerts.outbox import Channels
 from driftbell.alerts.proof import send_test
 from driftbell.alerts.secret import SecretMissingError
+from driftbell.alerts.settings import Links
 from driftbell.collectors.store import FILE, Store
 from driftbell.service.config import Config, parse_address
 from driftbell.service.config_secrets import missing_secrets
@@ -25,6 +27,7 @@ WORTH_A_WORD = {
     "late": "came more than ten minutes after they ended",
     "too_old": "were too old to be taken",
     "ahead": "ended in the future: the sender's clock is wrong",
+    "sampled": "stand for others that the sender left out: calls and costs are too low, see docs/collector.md",
     "sdk_dropped": "were lost in the application before they were sent",
 }
 OF_CALLS = {
@@ -140,6 +143,21 @@ def channels(built: Channels, send: bool, now: float) -> Iterator[Check]:
             yield Check("channels", "bad", f"{name} did not take the test message: {error}")
         else:
             yield Check("channels", "good", f"{name} took the test message; see whether it arrived")
+
+
+def links(settings: Links) -> Iterator[Check]:
+    """The links in messages: whether they lead anywhere, and whether acting by them needs a login."""
+    if settings.page_url is None:
+        yield Check("links", "note", "alerts.links.page_url is not set: messages hold no link to act by")
+    elif settings.key is None:
+        yield Check("links", "note", "alerts.links.key is not set: links in messages need the service's own login")
+    else:
+        try:
+            link_key(settings.key)
+        except SecretMissingError as error:
+            yield Check("links", "bad", f"alerts.links.key: {error}")
+        else:
+            yield Check("links", "good", "links in messages are signed")
 
 
 def exists(config: Config) -> bool:

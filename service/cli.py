@@ -22,15 +22,20 @@ class _Commands(click.Group):
         "serve": "serve",
         "demo": "demo",
         "check-config": "check_config",
+        "route": "route",
         "doctor": "doctor",
         "replay": "replay",
+        "import": "import_history",
         "backtest": "backtest",
         "incidents": "incidents",
         "explain": "explain",
+        "budget": "budget",
         "ack": "ack",
         "resolve": "resolve",
         "silence": "silence",
         "summary": "summary",
+        "reprice": "reprice",
+        "forget-user": "forget_user",
     }
 
     def list_commands(self, _ctx: click.Context) -> list[str]:

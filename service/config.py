@@ -5,18 +5,19 @@ keys are errors that name the nearest key. Secrets are references (``env:NAME``,
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from driftbell.alerts.duration import Seconds
 from driftbell.alerts.secret import SecretRef
 from driftbell.alerts.settings import AlertSettings, Section
 from driftbell.alerts.weekly.settings import WeeklySettings
 from driftbell.collectors.pricing import ModelPrice, PriceTable
 from driftbell.collectors.retention import RetentionPolicy
+from driftbell.detectors.duration import Seconds
 from driftbell.detectors.settings import DetectorSettings
 from driftbell.service.config_errors import ConfigError, complaints
 
@@ -24,6 +25,9 @@ MAX_FILE_BYTES = 1_000_000
 MAX_PRICES = 10_000
 DAY = 86_400.0
 
+KEPT = ("minutes", "calls", "hours", "days", "bodies")
+MAX_WORKFLOWS = 200
+Pattern = Annotated[str, Field(min_length=1, max_length=200)]
 Usd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -49,25 +53,54 @@ class Price(Section):
     cached_input: Usd | None = None
 
 
+class WorkflowRetention(Section):
+    """What differs for some workflows; the rest is as for all."""
+
+    minutes: Seconds | None = Field(default=None, ge=DAY)
+    calls: Seconds | None = Field(default=None, ge=DAY)
+    hours: Seconds | None = Field(default=None, ge=36 * DAY)
+    days: Seconds | None = Field(default=None, ge=36 * DAY)
+    bodies: Seconds | None = Field(default=None, ge=0)
+
+
 class Retention(Section):
-    """How long what is kept; each at least as long as the one before it."""
+    """How long what is kept; points and calls each at least as long as the one before, incidents after their end."""
 
     minutes: Seconds = Field(default=3 * DAY, ge=DAY)
     calls: Seconds = Field(default=30 * DAY, ge=DAY)
     hours: Seconds = Field(default=100 * DAY, ge=36 * DAY)
     days: Seconds = Field(default=800 * DAY, ge=36 * DAY)
+    incidents: Seconds = Field(default=800 * DAY, ge=36 * DAY)
+    bodies: Seconds = Field(default=2 * DAY, ge=0)
+    workflows: dict[Pattern, WorkflowRetention] = Field(default_factory=dict, max_length=MAX_WORKFLOWS)
 
     @model_validator(mode="after")
     def _grows(self) -> Self:
         if not self.minutes <= self.calls <= self.hours <= self.days:
             raise ValueError("must grow from minutes to calls to hours to days")
+        for pattern in self.workflows:
+            self._own(pattern)
         return self
 
     def policy(self) -> RetentionPolicy:
         """The same in days, as the store takes it."""
-        return RetentionPolicy(
-            calls=self.calls / DAY, minutes=self.minutes / DAY, hours=self.hours / DAY, days=self.days / DAY
-        )
+        own = tuple((pattern, self._own(pattern)) for pattern in self.workflows)
+        return replace(_policy({name: getattr(self, name) for name in KEPT}), workflows=own)
+
+    def _own(self, pattern: str) -> RetentionPolicy:
+        given = self.workflows[pattern]
+        merged = {n: own if (own := getattr(given, n)) is not None else getattr(self, n) for n in KEPT}
+        try:
+            return _policy(merged)
+        except ValueError as error:
+            raise ValueError(f"workflows.{pattern}: {error}") from None
+
+
+def _policy(seconds: dict[str, float]) -> RetentionPolicy:
+    days = {name: value / DAY for name, value in seconds.items()}
+    return RetentionPolicy(
+        calls=days["calls"], bodies=days["bodies"], minutes=days["minutes"], hours=days["hours"], days=days["days"]
+    )
 
 
 class Schedule(Section):
@@ -84,13 +117,22 @@ class Config(Section):
     data_dir: Path = Path("driftbell-data")
     listen: Listen = Listen()
     token: SecretRef | None = None
+    view_token: SecretRef | None = None
+    """Who signs in to the page with this one sees everything and changes nothing."""
     prices: dict[str, Price] = Field(default_factory=dict, max_length=MAX_PRICES)
     public_prices: bool = True
     retention: Retention = Retention()
+    keep_bodies: list[Pattern] = Field(default_factory=list, max_length=MAX_WORKFLOWS)
     schedule: Schedule = Schedule()
     detectors: DetectorSettings = DetectorSettings()
     alerts: AlertSettings = AlertSettings()
     weekly: WeeklySettings = WeeklySettings()
+
+    @model_validator(mode="after")
+    def _viewers_beside_others(self) -> Self:
+        if self.view_token is not None and self.token is None:
+            raise ValueError("view_token needs a token beside it: without one everybody on this machine may act")
+        return self
 
     @model_validator(mode="after")
     def _someone_is_told(self) -> Self:

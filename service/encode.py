@@ -1,6 +1,5 @@
 """Call records -> OTLP requests in our own dialect, as the application side would have sent them."""
 
-import json
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 
@@ -9,10 +8,15 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from driftbell.collectors.call import Call, Judgement, ManualTask
+from driftbell.collectors.imports.call_records import (
+    Given,
+    call_attributes,
+    judgement_attributes,
+    judgement_title,
+    task_attributes,
+)
 from driftbell.collectors.records import Record
 from driftbell.monitor import attributes as name
-
-Value = str | bool | int | float | None
 
 
 def requests(records: Iterable[Record], shift: float, batch: int = 512, first: int = 0) -> Iterator[bytes]:
@@ -56,74 +60,24 @@ def _ident(ts: float, index: int, size: int, number: int = 0) -> bytes:
 
 
 def _call(call: Call, ident: bytes, shift: float) -> Span:
-    sources = call.sources
-    given: dict[str, Value] = {
-        name.OPERATION: call.operation,
-        name.WORKFLOW: call.workflow,
-        name.SEGMENT: call.segment,
-        name.RISK_TIER: call.risk_tier,
-        name.OWNER: call.owner,
-        name.PROVIDER: call.provider,
-        name.REQUEST_MODEL: call.model,
-        name.RESPONSE_MODEL: call.model,
-        name.PROMPT_VERSION: call.prompt_version,
-        name.INPUT_TOKENS: call.input_tokens,
-        name.OUTPUT_TOKENS: call.output_tokens,
-        name.CACHE_READ_TOKENS: call.cached_tokens,
-        name.STATUS: call.status,
-        name.ERROR_TYPE: None if call.status == "ok" else call.status,
-        name.ATTEMPTS: call.attempts,
-        name.REFUSED: call.refused,
-        name.FORMAT_OK: call.format_ok,
-        name.FALLBACK: call.fallback,
-        name.CITATIONS: call.citations,
-        name.RETRIEVAL_MS: call.retrieval_ms,
-        name.RETRIEVAL_COUNT: None if sources is None else len(sources),
-        name.RETRIEVAL_DOCUMENTS: None
-        if sources is None
-        else json.dumps([{"id": s.id, "score": s.score, "age_days": s.age_days} for s in sources]),
-        name.USER_ID: call.user_id,
-    }
     title = f"{call.operation} {call.model}" if call.model else call.operation
+    given = call_attributes(call)
     span = _span(title, ident, call.ts + shift, (call.latency_ms or 0) / 1000, given)
     span.status.code = Status.STATUS_CODE_UNSET if call.status == "ok" else Status.STATUS_CODE_ERROR
     return span
 
 
 def _judgement(judgement: Judgement, call: bytes, ident: bytes, shift: float) -> Span:
-    title = name.OUTCOME_SPAN
-    if judgement.evaluation is not None:
-        title = name.EVALUATION_SPAN
-    elif judgement.feedback is not None:
-        title = name.FEEDBACK_SPAN
-    elif judgement.outcome is None:
-        title = name.OVERRIDE_SPAN
-    given: dict[str, Value] = {
-        name.CALL_TRACE_ID: call[:16].hex(),
-        name.CALL_SPAN_ID: call[16:].hex(),
-        name.OVERRIDE_KIND: judgement.override,
-        name.EDIT_DISTANCE: judgement.edit_distance,
-        name.REVIEW_MS: judgement.review_ms,
-        name.FEEDBACK: judgement.feedback,
-        name.EVALUATION_NAME: judgement.evaluation,
-        name.EVALUATION_SCORE: judgement.score,
-        name.EVALUATION_LABEL: judgement.label,
-        name.OUTCOME: judgement.outcome,
-    }
-    return _span(title, call[:16] + ident, judgement.ts + shift, 0.0, given)
+    of = {name.CALL_TRACE_ID: call[:16].hex(), name.CALL_SPAN_ID: call[16:].hex()}
+    given = {**of, **judgement_attributes(judgement)}
+    return _span(judgement_title(judgement), call[:16] + ident, judgement.ts + shift, 0.0, given)
 
 
 def _manual_task(task: ManualTask, ident: bytes, shift: float) -> Span:
-    given: dict[str, Value] = {
-        name.WORKFLOW: task.workflow,
-        name.SEGMENT: task.segment,
-        name.RISK_TIER: task.risk_tier,
-        name.USER_ID: task.user_id,
-    }
-    return _span(name.MANUAL_TASK_SPAN, ident, task.ts + shift, 0.0, given)
+    return _span(name.MANUAL_TASK_SPAN, ident, task.ts + shift, 0.0, task_attributes(task))
 
 
-def _span(title: str, ident: bytes, end: float, seconds: float, given: dict[str, Value]) -> Span:
+def _span(title: str, ident: bytes, end: float, seconds: float, given: Given) -> Span:
     return Span(
         trace_id=ident[:16],
         span_id=ident[16:],
@@ -135,11 +89,11 @@ def _span(title: str, ident: bytes, end: float, seconds: float, given: dict[str,
     )
 
 
-def _attributes(given: dict[str, Value]) -> list[KeyValue]:
+def _attributes(given: Given) -> list[KeyValue]:
     return [KeyValue(key=key, value=_any(value)) for key, value in given.items() if value is not None]
 
 
-def _any(value: str | bool | int | float) -> AnyValue:
+def _any(value: object) -> AnyValue:
     match value:
         case bool():
             return AnyValue(bool_value=value)
@@ -148,4 +102,4 @@ def _any(value: str | bool | int | float) -> AnyValue:
         case float():
             return AnyValue(double_value=value)
         case _:
-            return AnyValue(string_value=value)
+            return AnyValue(string_value=str(value))

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from driftbell.alerts.record import Incident
 from driftbell.collectors.point import Point
 from driftbell.collectors.store import Store
+from driftbell.detectors.finding import Finding
+from driftbell.detectors.metrics import METRICS
 
 HOUR = 3600.0
 DAY = 24 * HOUR
@@ -85,6 +87,15 @@ def explain(store: Store, incident: Incident, now: float) -> Explanation:
     lead = incident.lead
     periods = _periods(incident, now)
     found = [store.recount(incident.workflow, period.since, period.until) for period in periods]
+    known = METRICS.get(lead.metric)
+    # An objective counts bad calls and a budget a sum; what is counted here is the metric itself.
+    counted = known.unit if known is not None and known.kind != "rate" else lead.unit
+    unit = "attempts" if lead.metric == "retries" else counted
+    return Explanation(lead.metric, unit, tuple(periods), tuple(lines_of(lead, found, periods)))
+
+
+def lines_of(lead: Finding, found: Sequence[Sequence[Point]], periods: Sequence[Period]) -> list[Line]:
+    """The metric of a finding over its workflow's points of each period: what it speaks of first, then every slice."""
     mine = [_of(points, lead.segment, lead.risk_tier) for points in found]
     lines = [_line(_name(lead.segment, lead.risk_tier), lead.metric, mine, periods)]
     for split in SPLITS:
@@ -92,8 +103,7 @@ def explain(store: Store, incident: Incident, now: float) -> Explanation:
             lines += _parts(found, split, lead.metric, periods)
         else:
             lines += _parts(mine, split, lead.metric, periods)
-    unit = {"retries": "attempts"}.get(lead.metric, lead.unit)
-    return Explanation(lead.metric, unit, tuple(periods), tuple(lines))
+    return lines
 
 
 def _periods(incident: Incident, now: float) -> list[Period]:

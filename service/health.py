@@ -9,15 +9,20 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from driftbell.alerts.budget import realised
 from driftbell.collectors.store import Store
 from driftbell.service.job import Job
 
 
 class StoreMetrics(Collector):
-    """What the store holds, read when Prometheus asks: telemetry trust, incidents, outbox, watermarks."""
+    """What the store holds, read when Prometheus asks: telemetry trust, incidents, outbox, watermarks.
 
-    def __init__(self, store: Store) -> None:
+    ``promised`` are the false pages a month and workflow that the configuration allows.
+    """
+
+    def __init__(self, store: Store, promised: float) -> None:
         self._store = store
+        self._promised = promised
 
     def describe(self) -> Iterable[Metric]:
         """Nothing in advance, so that registering asks nothing of the store."""
@@ -39,11 +44,34 @@ class StoreMetrics(Collector):
             "SELECT channel, state, count(*) FROM notifications GROUP BY 1, 2",
         )
         yield self._counted(
+            "driftbell_decisions",
+            "Decisions to tell readers of an incident or not, by reason, over the incidents that are kept.",
+            ("kind", "reason"),
+            "SELECT kind, iif(instr(reason, ':'), substr(reason, 1, instr(reason, ':') - 1), reason), sum(times) "
+            "FROM incident_events WHERE kind IN ('told', 'not_told') GROUP BY 1, 2",
+        )
+        yield self._counted(
             "driftbell_workflow_newest_call_timestamp_seconds",
             "When the newest call of a workflow ended.",
             ("workflow",),
             "SELECT name, newest_ts FROM workflows",
         )
+        yield from self._budget()
+
+    def _budget(self) -> Iterator[Metric]:
+        """The promise of few false pages, and what people said of the pages of the last thirty days."""
+        promise = GaugeMetricFamily("driftbell_false_pages_promised", "False pages a month and workflow, as promised.")
+        promise.add_metric([], self._promised)
+        yield promise
+        pages = GaugeMetricFamily(
+            "driftbell_pages", "Pages of the last 30 days by verdict.", labels=["workflow", "verdict"]
+        )
+        workflows = [(workflow.name, workflow.first_ts) for workflow in self._store.workflows()]
+        for kept in realised(self._store.read(), workflows, self._store.clock()):
+            judged = {"false_alarm": kept.false_alarms, "new_normal": kept.new_normal, "seen": kept.seen}
+            for verdict, amount in (*judged.items(), ("none", kept.unjudged)):
+                pages.add_metric([kept.workflow, verdict], amount)
+        yield pages
 
     def _telemetry(self) -> Metric:
         family = CounterMetricFamily(

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from sqlite_utils import Database
 
-from driftbell.alerts import history
+from driftbell.alerts import actions, history
 from driftbell.alerts.actions import ActionError
 from driftbell.alerts.record import Incident
 from driftbell.collectors.store import Store
@@ -43,3 +43,12 @@ def acting(store: Store, incident_id: str | None = None) -> Iterator[Database]:
             yield tx
     except ActionError as error:
         raise RefusedError(str(error)) from None
+
+
+def end_silence(store: Store, silence_id: str, now: float) -> None:
+    """End a silence now; raises `NotFoundError` when there is none with this id that still holds."""
+    try:
+        with store.write() as tx:
+            actions.end_silence(tx, silence_id, now)
+    except ActionError as error:
+        raise NotFoundError(str(error)) from None

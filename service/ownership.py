@@ -11,6 +11,16 @@ if sys.platform != "win32":  # there, SQLite's own locks remain
     import fcntl
 
 
+UNFINISHED = "import-unfinished"
+"""A file of the data folder while an import is under way: a service on half of it would ring about the past."""
+
+
+def check_finished(folder: Path) -> None:
+    """Refuse a folder with half an import in it; raises `Failure`."""
+    if (folder / UNFINISHED).exists():
+        raise Failure(f"an import into {folder} was interrupted; finish it: driftbell import --data-dir {folder}")
+
+
 class Ownership:
     """Holds the lock of a folder until `release` or the end of the process; raises `Failure` when it is taken."""
 
@@ -30,7 +40,9 @@ class Ownership:
             self._file.seek(0)
             holder = self._file.read(40).strip() or "another process"
             self._file.close()
-            raise Failure(f"{folder} is in use by a running driftbell ({holder}); choose another --data-dir") from None
+            raise Failure(
+                f"{folder} is in use by a running driftbell ({holder}); stop it, or choose another --data-dir"
+            ) from None
         self._file.truncate(0)
         self._file.write(f"process {os.getpid()}")
         self._file.flush()

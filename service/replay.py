@@ -11,13 +11,14 @@ from sqlite_utils import Database
 
 from driftbell.alerts.incident import apply, incident_line
 from driftbell.collectors.pricing import price
-from driftbell.collectors.records import read_records
+from driftbell.collectors.records import Record, read_records
 from driftbell.collectors.store import Store
 from driftbell.detectors.finding import Finding
-from driftbell.detectors.replay import Replay
+from driftbell.detectors.replay import LATENESS, Replay
 from driftbell.service.app import open_store
 from driftbell.service.config import Config
 from driftbell.service.failure import Failure
+from driftbell.service.inject import AFTER, Injection, Injector, Outcome, outcome
 from driftbell.service.ownership import Ownership
 
 WEEK = 7 * 86_400.0
@@ -26,9 +27,10 @@ MAX_BAD_TOLD = 5
 
 @dataclass
 class Report:
-    """What a replay brought: an incident line per opening, in the order of the openings."""
+    """What a replay brought: an incident line per opening, and what the detectors told, in the order of time."""
 
     lines: list[dict[str, object]] = field(default_factory=list)
+    told: list[Finding] = field(default_factory=list)
     records: int = 0
     bad: int = 0
     first_bad: list[str] = field(default_factory=list)
@@ -41,6 +43,11 @@ class Report:
     def weeks(self) -> float:
         """Length of the history in weeks, at least a day."""
         return max((self.last - self.first) / WEEK, 1 / 7) if self.records else 1 / 7
+
+    def rates(self) -> list[tuple[str, str, float]]:
+        """``(workflow, family, openings a week)`` of what opened at all."""
+        opened = Counter((str(line["workflow"]), str(line["family"])) for line in self.lines)
+        return [(workflow, family, n / self.weeks) for (workflow, family), n in sorted(opened.items())]
 
     def per_week(self) -> dict[int, Counter[str]]:
         """Openings by week of the history (0 is the first) and severity."""
@@ -57,19 +64,29 @@ def replay(
     opened: Callable[[dict[str, object]], None],
     progress: Callable[[int], None],
     folder: Path | None = None,
+    injection: Injection | None = None,
 ) -> Report:
     """Run ``file`` through the detectors; ``opened`` gets each incident line when it would have been told.
 
     ``progress`` is called with the bytes read so far. Bad lines are counted and left out. The incidents are kept in
-    ``folder``, if one is named; it must not be a service's. Raises `Failure` when it is, or the file cannot be read.
+    ``folder``, if one is named; it must not be a service's. With an ``injection`` (placed on the history) only the
+    workflows that it means are run, until it can no longer be found. Raises `Failure` when the folder is a service's,
+    or the file cannot be read.
     """
     report = Report()
     config = _telling_nobody(config)
     prices = config.price_table()
-    engine = Replay(config.detectors, lambda call: price(call, prices))
+    injector = None if injection is None else Injector(injection)
+    priced = (lambda call: call) if injector is None else injector.priced
+    engine = Replay(config.detectors, lambda call: priced(price(call, prices)))
     with incident_store(config, folder) as store:
         try:
-            for number, (record, read) in enumerate(read_records(file, lambda n, why: _bad(report, n, why))):
+            for number, (given, read) in enumerate(read_records(file, lambda n, why: _bad(report, n, why))):
+                record = given if injector is None else _injected(injector, given)
+                if record is None:
+                    continue
+                if injection is not None and record.ts > injection.end + AFTER + LATENESS:
+                    break
                 findings = engine.take(record)
                 if findings:
                     _open(store, findings, config, report, opened)
@@ -85,6 +102,31 @@ def replay(
         _open(store, list(engine.finish()), config, report, opened)
     report.too_late = engine.too_late
     return report
+
+
+def inject(
+    file: Path, config: Config, injection: Injection, untouched: Report, progress: Callable[[int], None]
+) -> list[Outcome]:
+    """Whether, and how soon, ``injection`` would have been told in each workflow that it means, by name."""
+    workflows = sorted(workflow for workflow in untouched.workflows if injection.covers(workflow))
+    if not workflows:
+        raise Failure(
+            f"--inject {injection.text}: the history has no such workflow: {', '.join(sorted(untouched.workflows))}"
+        )
+    placed = injection.placed(untouched.first, untouched.last)
+    changed = replay(file, config, lambda _: None, progress, injection=placed)
+    found = []
+    for workflow in workflows:
+        opened = {float(str(line["ts"])) for line in changed.lines if line["workflow"] == workflow}
+        found.append(outcome(placed, workflow, changed.told, untouched.told, opened))
+    return found
+
+
+def _injected(injector: Injector, record: Record) -> Record | None:
+    about = record.call or record.manual_task
+    if about is None or not injector.injection.covers(about.workflow):
+        return None
+    return injector.record(record)
 
 
 @contextmanager
@@ -120,6 +162,7 @@ def _open(
     report: Report,
     opened: Callable[[dict[str, object]], None],
 ) -> None:
+    report.told += sorted((f for f in findings if f.transition == "fired"), key=lambda f: f.ts)
     for ts in sorted({finding.ts for finding in findings}):
         with store.write() as tx:
             for line in _apply(tx, [finding for finding in findings if finding.ts == ts], ts, config):

@@ -3,16 +3,21 @@
 import threading
 from collections.abc import Callable
 
+from prometheus_client import CollectorRegistry, Counter
+
+from driftbell.alerts import history
 from driftbell.alerts.channels.build import build_channels
 from driftbell.alerts.heartbeat import Pulse
 from driftbell.alerts.incident import apply
 from driftbell.alerts.outbox import deliver_due
 from driftbell.alerts.proof import send_changes
 from driftbell.alerts.repost import repost
-from driftbell.alerts.weekly.alarm import sound
 from driftbell.collectors.store import Store
 from driftbell.detectors.evaluate import CycleResult, Detectors
+from driftbell.detectors.evaluate import forget as forget_findings
 from driftbell.service.config import Config
+from driftbell.service.evidence import Evidence
+from driftbell.service.verdicts import verdicts
 from driftbell.service.weekly import weekly_mail
 
 CYCLES = 50
@@ -26,11 +31,20 @@ PASSES = 20
 class Rounds:
     """The work of the jobs, over one store."""
 
-    def __init__(self, store: Store, config: Config, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, store: Store, config: Config, clock: Callable[[], float], registry: CollectorRegistry | None = None
+    ) -> None:
+        self._failures = Counter(
+            "driftbell_delivery_failures",
+            "Attempts to deliver that failed, by channel and reason.",
+            ["channel", "reason"],
+            registry=registry,
+        )
         self._store = store
         self._config = config
         self._clock = clock
         self._evaluating = threading.Lock()
+        self._look = Evidence(store)
         self._detectors = Detectors(config.detectors)
         self._pulse = None if config.alerts.heartbeat is None else Pulse(config.alerts.heartbeat)
         self._channels = build_channels(config.alerts)
@@ -51,10 +65,11 @@ class Rounds:
             pass
         workflows = self._store.workflows()
         markers = self._store.markers(None, now - MARKERS_TOLD, now)
+        said = list(verdicts(self._store.read(), now))
         try:
             with self._store.write() as tx:
-                result = self._detectors.cycle(tx, self._store, workflows, now)
-                apply(tx, result.findings, now, self._config.alerts)
+                result = self._detectors.cycle(tx, self._store, workflows, now, said)
+                apply(tx, result.findings, now, self._config.alerts, self._look)
                 send_changes(tx, markers, now, self._config.alerts)
         except BaseException:
             self._detectors.forget()
@@ -64,7 +79,10 @@ class Rounds:
     def deliver(self) -> None:
         """Send what is due in the outbox."""
         for _ in range(PASSES):
-            if not deliver_due(self._store, self._channels, self._clock()).sent:
+            done = deliver_due(self._store, self._channels, self._clock())
+            for channel, reason in done.failed:
+                self._failures.labels(channel, reason).inc()
+            if not done.sent:
                 break
 
     def repeat(self) -> None:
@@ -75,12 +93,15 @@ class Rounds:
         """Send the weekly summaries that are due, and raise an alarm about those that are overdue."""
         if self._mail is None:
             return
-        self._mail.wake()
-        late = self._mail.overdue()
-        with self._store.write() as tx:
-            sound(tx, late, self._clock(), self._config.alerts)
+        try:
+            self._mail.wake()
+        finally:  # a summary that cannot be made is the very thing the alarm is for
             self._mail.sound(self._config.alerts)
 
     def forget(self) -> None:
         """Delete what is older than it is kept."""
-        self._store.retain(self._clock(), self._config.retention.policy())
+        now = self._clock()
+        self._store.retain(now, self._config.retention.policy())
+        with self._store.write() as tx:
+            history.forget(tx, now - self._config.retention.incidents)
+            forget_findings(tx, now - self._config.retention.incidents)

@@ -7,6 +7,7 @@ from driftbell.collectors.store import FILE, Store
 from driftbell.service.app import open_store
 from driftbell.service.config import Config
 from driftbell.service.failure import Failure
+from driftbell.service.ownership import Ownership
 
 
 @contextmanager
@@ -19,3 +20,17 @@ def reading(config: Config) -> Iterator[Store]:
         yield store
     finally:
         store.close()
+
+
+@contextmanager
+def owned_or_beside(config: Config) -> Iterator[bool]:
+    """Whether no service runs on the store, which none then can start on for as long as the context lasts."""
+    try:
+        ownership = Ownership(config.data_dir)
+    except Failure:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        ownership.release()

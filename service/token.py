@@ -15,16 +15,22 @@ def allowed(authorization: str | None, token: str) -> bool:
 
 
 class BearerToken:
-    """ASGI middleware that answers 401 to a request without the token."""
+    """ASGI middleware that answers 401 to a request without the token.
 
-    def __init__(self, app: ASGIApp, token: str, open_paths: frozenset[str] = OPEN_PATHS) -> None:
+    What lies at ``open_paths``, or below ``open_below``, checks the right to it by itself or needs none.
+    """
+
+    def __init__(
+        self, app: ASGIApp, token: str, open_paths: frozenset[str] = OPEN_PATHS, open_below: str | None = None
+    ) -> None:
         self._app = app
         self._token = token
         self._open = open_paths
+        self._below = open_below
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it before its body is read."""
-        if scope["type"] != "http" or scope["path"] in self._open or self._authorized(scope):
+        if scope["type"] != "http" or self._is_open(scope["path"]) or self._authorized(scope):
             await self._app(scope, receive, send)
             return
         refusal = JSONResponse(
@@ -33,6 +39,9 @@ class BearerToken:
             headers={"WWW-Authenticate": "Bearer", "Connection": "close"},
         )
         await refusal(scope, receive, send)
+
+    def _is_open(self, path: str) -> bool:
+        return path in self._open or (self._below is not None and path.startswith(self._below))
 
     def _authorized(self, scope: Scope) -> bool:
         header = next((value for name, value in scope["headers"] if name == b"authorization"), None)

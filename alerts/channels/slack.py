@@ -103,7 +103,11 @@ def colour(message: Message) -> str:
 
 def _brief(message: Message, zone: str) -> dict[str, Any]:
     """What the thread is told: the event, without the card that the first message shows."""
-    news = [row for row in rows(message, zone) if row.label in {"News", "Lasted", "Cost", "No data", "Closed", "Also"}]
+    news = [
+        row
+        for row in rows(message, zone)
+        if row.label in {"News", "Lasted", "Worst", "Cost", "Now", "No data", "Closed", "Also"}
+    ]
     elements = [_text(f"{headline(message, zone)}\n", bold=True)]
     elements += [_text(f"{row.label}: {shorten(row.text, MAX_ROW)}\n") for row in news]
     return {

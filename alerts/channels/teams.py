@@ -18,6 +18,8 @@ from driftbell.alerts.settings import TeamsSection
 MAX_BYTES = 20_000
 """Teams documents 28 KB; from about 21 KB on cards were seen to get lost."""
 MAX_ROW = 600
+MAX_ACTIONS = 6
+"""More are not shown; the first are those that help most."""
 STYLES = {"page": "attention", "ticket": "warning", "info": "accent"}
 
 
@@ -65,7 +67,9 @@ def _card(message: Message, zone: str, linker: Linker, limit: int) -> dict[str, 
             *facts,
             _rich([_run(message.event_id, size="Small")]),
         ],
-        "actions": [{"type": "Action.OpenUrl", "title": label, "url": url} for label, url in linker.links(message)],
+        "actions": [
+            {"type": "Action.OpenUrl", "title": label, "url": url} for label, url in linker.links(message)[:MAX_ACTIONS]
+        ],
     }
     attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": None, "content": content}
     return {"type": "message", "attachments": [attachment]}

@@ -6,7 +6,10 @@ from driftbell.alerts.plain import plain
 from driftbell.alerts.weekly.figure import Figure
 from driftbell.alerts.weekly.headline import cost_parts
 from driftbell.alerts.weekly.numbers import WorkflowWeek
-from driftbell.alerts.weekly.words import cents, label, lower, shown, value, verdict, why_not
+from driftbell.alerts.weekly.told import Told
+from driftbell.alerts.weekly.weeks import in_words
+from driftbell.alerts.weekly.words import bare_title, cents, counted, label, lower, shown, value, verdict, why_not
+from driftbell.alerts.wording import duration
 
 ALWAYS = (
     "total_cost",
@@ -20,6 +23,7 @@ ALWAYS = (
 )
 MAX_FIGURES = 24
 MAX_GROUP_ROWS = 8
+MAX_INCIDENTS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,13 @@ def detail_of(week: WorkflowWeek) -> Detail:
     return Detail(plain(week.title, 60), tuple(map(_line, figures)), tuple(_notes(week, calm)), week.command)
 
 
+def _incident(told: Told, week: WorkflowWeek) -> str:
+    length = "still open" if told.ended_at is None else f"lasted {duration(told.ended_at - told.started_at)}"
+    cost = f", cost {cents(told.extra_usd)}" if told.extra_usd else ""
+    since = in_words(told.started_at, week.week.zone)
+    return f"{bare_title(told)}, since {since}, {length}{cost} ({told.command})"
+
+
 def _failures(week: WorkflowWeek) -> list[str]:
     """Failed calls of each risk tier and segment, so that none hides behind the average."""
     found = [f for f in week.groups if f.measure.name == "error" and f.only is not None]
@@ -78,6 +89,8 @@ def _line(figure: Figure) -> Line:
     reason = verdict(figure)
     if figure.verdict == "Cannot tell" and figure.measure.good:
         reason += f": {why_not(figure)}"
+    if cases := counted(figure):
+        reason += f" ({cases})"
     return Line((label(figure), *shown(figure), reason), figure.verdict if figure.moved else "")
 
 
@@ -92,6 +105,7 @@ def _notes(week: WorkflowWeek, calm: list[Figure]) -> list[str]:
         if week.money.per_outcome is not None and week.money.per_outcome.assumed_prices:
             notes.append("List prices are not known here, so the split between input, output and cache is an estimate.")
     notes += _failures(week)
+    notes += [f"Incident: {_incident(told, week)}." for told in week.told[:MAX_INCIDENTS]]
     slow, usual = week.slowest
     if slow is not None:
         notes.append(f"1 answer in 20 took longer than {value(slow, 'ms')} (usual {value(usual, 'ms')}).")
@@ -99,6 +113,11 @@ def _notes(week: WorkflowWeek, calm: list[Figure]) -> list[str]:
         notes.append(
             f"At ten times the volume a week would cost about {cents(week.money.ten_times)} at today's cost per call."
         )
+    budget = week.budget
+    if budget is not None:
+        of = f", budget {cents(budget.limit)}" if budget.limit is not None else ""
+        since = "" if budget.since_day == 1 else f" (watched since the {budget.since_day}.)"
+        notes.append(f"{budget.month} so far {cents(budget.so_far)}{since}, heading for {cents(budget.forecast)}{of}.")
     if week.few_people:
         notes.append("Fewer than ten people used it, so what they did with it is not shown.")
     return notes

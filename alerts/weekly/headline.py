@@ -1,11 +1,15 @@
-"""The subject line and the one sentence at the top."""
+"""The subject line, the one sentence at the top, and what the change of cost is made of."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from driftbell.alerts.plain import plain, shorten
 from driftbell.alerts.weekly.figure import Figure
 from driftbell.alerts.weekly.numbers import WeeklyNumbers, WorkflowWeek
+from driftbell.alerts.weekly.recommend import Recommendation
+from driftbell.alerts.weekly.told import Told
 from driftbell.alerts.weekly.words import (
+    capital,
     cent_decimals,
     each,
     label,
@@ -23,15 +27,17 @@ SMALL_PART = 0.1
 """Parts below this share of the change are not worth a word at the top."""
 
 
-def subject(numbers: WeeklyNumbers, decisions: int) -> str:
+def subject(numbers: WeeklyNumbers, advice: Sequence[Recommendation]) -> str:
     """``Claims triage, 9-15 Nov: worked, but 24% dearer per accepted suggestion - 2 decisions``, cut to 90."""
-    end = f" - {_decisions(decisions)}"
+    count = decisions(advice)
+    end = " - " + ("nothing to decide" if count == 0 else f"{count} decision{'' if count == 1 else 's'}")
     start = f"{_about(numbers)}, {numbers.week.label}: "
     return shorten(start + _gist(numbers), MAX_SUBJECT - len(end)) + end
 
 
-def _decisions(count: int) -> str:
-    return "nothing to decide" if count == 0 else f"{count} decision" + ("s" if count > 1 else "")
+def decisions(advice: Sequence[Recommendation]) -> int:
+    """How many of the recommendations ask for a decision."""
+    return sum(one.is_decision for one in advice)
 
 
 def _about(numbers: WeeklyNumbers) -> str:
@@ -45,18 +51,20 @@ def _about(numbers: WeeklyNumbers) -> str:
 def _gist(numbers: WeeklyNumbers) -> str:
     if not any(week.calls for week in numbers.workflows):
         return "no calls were received"
-    worse = [week for week in numbers.workflows if any(figure.verdict == "Worse" for figure in week.moved)]
-    better = [week for week in numbers.workflows if week not in worse and week.moved]
     if not any(week.comparable for week in numbers.workflows):
         return "a first week"
-    if len(numbers.workflows) > 1:
-        counts = [f"{len(worse)} got worse"] * bool(worse) + [f"{len(better)} got better"] * bool(better)
-        return ", ".join(counts) or "as usual"
-    week = numbers.workflows[0]
-    if not week.moved:
-        return "as usual"
-    figure = week.moved[0]
-    each_one = week.figure("cost_per_outcome")
+    if len(numbers.workflows) == 1 and numbers.workflows[0].moved:
+        return _single_gist(numbers.workflows[0])
+    worse = [week for week in numbers.workflows if any(figure.verdict == "Worse" for figure in week.moved)]
+    better = [week for week in numbers.workflows if week not in worse and week.moved]
+    counts = [f"{len(worse)} got worse"] * bool(worse) + [f"{len(better)} got better"] * bool(better)
+    most = f", {plain(worse[0].title, 30)} most" if len(worse) > 1 else ""
+    text = ", ".join(counts) + most
+    return text or ("figures as usual, " + open_or_over(numbers) if _told(numbers) else "as usual")
+
+
+def _single_gist(week: WorkflowWeek) -> str:
+    figure, each_one = week.moved[0], week.figure("cost_per_outcome")
     if each_one is not None and each_one.moved and each_one.relative is not None:
         word = "dearer" if each_one.relative > 0 else "cheaper"
         but = "worked, but " if word == "dearer" else ""
@@ -64,23 +72,32 @@ def _gist(numbers: WeeklyNumbers) -> str:
     return f"{lower(label(figure))} {figure.verdict.lower()} ({size(figure)})"
 
 
-def headline(numbers: WeeklyNumbers, decisions: int) -> str:
-    """What happened, in one or two sentences, and how many decisions follow."""
-    asked = {0: "Nothing to decide.", 1: "One decision for you."}.get(decisions, f"{decisions} decisions for you.")
+def _told(numbers: WeeklyNumbers) -> list[Told]:
+    return [one for week in numbers.workflows for one in week.told]
+
+
+def open_or_over(numbers: WeeklyNumbers) -> str:
+    """``one incident, over``, ``3 incidents, 1 still open``."""
+    told = _told(numbers)
+    still = sum(one.still_open for one in told)
+    if len(told) == 1:
+        return "one incident, " + ("still open" if still else "over")
+    return f"{len(told)} incidents, " + (f"{still} still open" if still else "all over")
+
+
+def headline(numbers: WeeklyNumbers, advice: Sequence[Recommendation]) -> str:
+    """What happened, in one sentence, and how many decisions follow."""
+    count = decisions(advice)
+    asked = {0: "Nothing to decide.", 1: "One decision for you."}.get(count, f"{count} decisions for you.")
     if not any(week.calls for week in numbers.workflows):
         return (
             "No calls were received this week, so there is nothing to judge. If there was traffic, the link is broken."
         )
-    if len(numbers.workflows) == 1:
-        return f"{_one(numbers.workflows[0])} {asked}"
     loud = [week for week in numbers.workflows if week.moved]
+    if len(numbers.workflows) == 1:
+        return f"{_one(numbers.workflows[0], numbers)} {asked}"
     if not loud:
-        new = sum(week.calls > 0 and not week.comparable for week in numbers.workflows)
-        known = len(numbers.workflows) - new
-        if not known:
-            return f"{new} AI features, none with an earlier week to compare with. {asked}"
-        but = f"; {new} have no earlier week to compare with" if new else ""
-        return f"{'All ' * (not new)}{known} AI features worked as usual{but}. {asked}"
+        return f"{_calm(numbers)} {asked}"
     first = loud[0]
     return (
         f"{len(loud)} of {len(numbers.workflows)} AI features changed, {plain(first.title, 40)} most: "
@@ -88,20 +105,32 @@ def headline(numbers: WeeklyNumbers, decisions: int) -> str:
     )
 
 
-def _one(week: WorkflowWeek) -> str:
+def _calm(numbers: WeeklyNumbers) -> str:
+    """Several features of which no figure changed."""
+    new = sum(week.calls > 0 and not week.comparable for week in numbers.workflows)
+    known = len(numbers.workflows) - new
+    if not known:
+        return f"{new} AI features, none with an earlier week to compare with."
+    but = f"; {new} have no earlier week to compare with" if new else ""
+    if _told(numbers):
+        return f"No figure of {known} AI features changed, but there was an incident: {open_or_over(numbers)}{but}."
+    return f"{'All ' * (not new)}{known} AI features worked as usual{but}."
+
+
+def _one(week: WorkflowWeek, numbers: WeeklyNumbers) -> str:
     figure = week.figure("cost_per_outcome")
+    start = "" if figure is None else each(figure, week.outcome)
     if figure is not None and figure.moved and figure.usual is not None:
         way = "up from" if (figure.difference or 0) > 0 else "down from"
         this, _, usual = shown(figure)
-        start = each(figure, week.outcome)
-        return f"{start[:1].upper()}{start[1:]} cost {this}, {way} the usual {usual}.{explained(week)}"
+        return f"{capital(start)} cost {this}, {way} the usual {usual}."
     if week.moved:
-        text = _moved(week.moved[0])
-        return f"{text[:1].upper()}{text[1:]}."
+        return f"{capital(_moved(week.moved[0]))}."
     if not week.comparable:
         return "A first week: there is none before it to compare with."
+    if week.told:
+        return f"No figure changed, but there was {open_or_over(numbers).replace(', ', ' (', 1)})."
     if figure is not None and figure.this is not None:
-        start = each(figure, week.outcome)
         return f"A week like the others: {start} cost {shown(figure)[0]}."
     return "A week like the others."
 
@@ -122,13 +151,15 @@ class Part:
 
 
 def explained(week: WorkflowWeek) -> str:
-    """``Of the change of 2.2c, 1.2c is longer inputs in high-risk and 1.0c is fewer of them per call.``"""
+    """``2.2c more: +1.2c longer inputs in high-risk, +1.0c fewer accepted suggestions per call.``"""
     whole, parts = cost_parts(week)
     big = [part for part in parts if abs(part.units) >= SMALL_PART * sum(abs(p.units) for p in parts)][:2]
     if not big:
         return ""
-    told = " and ".join(f"{part.amount} is {part.words}{_where(week, part.factor)}" for part in big)
-    return f" Of the change of {whole}, {told}."
+    way = "less" if whole.startswith("-") else "more"
+    told = [f"{'+' * (part.units > 0)}{part.amount} {part.words}{_where(week, part.factor)}" for part in big]
+    rest = "" if len(big) == len(parts) else "; all parts below"
+    return f"{whole.removeprefix('-')} {way}: {', '.join(told)}{rest}."
 
 
 def cost_parts(week: WorkflowWeek) -> tuple[str, list[Part]]:
@@ -154,7 +185,9 @@ def cost_parts(week: WorkflowWeek) -> tuple[str, list[Part]]:
         )
 
     ordered = sorted(((f, count) for f, count in units.items() if count), key=lambda item: -abs(item[1]))
-    return printed(whole), [Part(f, count, printed(count), part_words(f, count)) for f, count in ordered]
+    return printed(whole), [
+        Part(f, count, printed(count), part_words(f, count, plain(week.outcome, 40))) for f, count in ordered
+    ]
 
 
 def _where(week: WorkflowWeek, factor: Factor) -> str:

@@ -32,14 +32,14 @@ class Budget:
     month: str
     so_far: float
     forecast: float
-    limit: float
+    limit: float | None
     since_day: int
     """First day of the month that was watched."""
 
     @property
     def over(self) -> bool:
-        """Whether the forecast is above the budget."""
-        return self.forecast > self.limit
+        """Whether the forecast is above the budget; never without one."""
+        return self.limit is not None and self.forecast > self.limit
 
 
 def money_of(found: WorkflowTally, outcome: Outcome, whole_weeks: list[int], prices: Mapping[str, UnitPrices]) -> Money:
@@ -72,8 +72,11 @@ def _scaled(cell: Cell, by: float) -> Cell:
 
 
 def budget_of(cost: Series, days: Days, first: int, limit: float | None) -> Budget | None:
-    """Month to date and its forecast: each day still to come costs what its weekday cost this week."""
-    if limit is None:
+    """Month to date and its forecast: each day still to come costs what its weekday cost this week.
+
+    None while no cost is known.
+    """
+    if not any(cost.hits):
         return None
     sunday = days.dates[-1]
     in_month = [i for i, day in enumerate(days.dates) if (day.year, day.month) == (sunday.year, sunday.month)]

@@ -7,20 +7,24 @@ weeks before; verdicts are given over all workflows of the summary at once, so t
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 
 from driftbell.alerts.weekly.figure import Draft, Figure, Measure, measures_of
 from driftbell.alerts.weekly.groups import few_people, groups_of, may_show_people
 from driftbell.alerts.weekly.money import Budget, Money, budget_of, money_of
 from driftbell.alerts.weekly.outcome import Outcome, outcome_of
-from driftbell.alerts.weekly.settings import Recipient, WeeklySettings, WorkflowSettings
+from driftbell.alerts.weekly.settings import EVERYONE, Recipient, WeeklySettings, WorkflowSettings
 from driftbell.alerts.weekly.tally import Only, Series, WorkflowTally, tally
 from driftbell.alerts.weekly.told import Change, Told, changes_of
 from driftbell.alerts.weekly.unseen import complete_weeks, unseen_of
-from driftbell.alerts.weekly.verdict import Worth, compare, discoveries, judge
+from driftbell.alerts.weekly.verdict import Verdict, Worth, compare, discoveries, judge, weighed
 from driftbell.alerts.weekly.weeks import USUAL_WEEKS, WEEK_DAYS, Days, Week
 from driftbell.collectors.call import Marker
 from driftbell.collectors.point import Point, Quantity, bucket_middle
 from driftbell.detectors.decomposition import UnitPrices
+
+NO_DIRECTION: tuple[Verdict, str] = ("Same", "neither good nor bad")
+"""The verdict of a figure that is told without judging it, such as the number of calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,8 @@ class WorkflowWeek:
     few_people: bool
     daily_cost: tuple[float | None, ...]
     """Cost of the 35 days, None before the first data."""
+    reader: str | None = None
+    """The recipient over whose workflows the verdicts were given; None for everything."""
 
     def figure(self, name: str) -> Figure | None:
         """The figure of that name for the whole workflow; None when it was not observed."""
@@ -78,8 +84,7 @@ class WorkflowWeek:
     @property
     def command(self) -> str:
         """What recomputes every number of this record."""
-        zone = "" if self.week.zone_name == "UTC" else f" --zone {self.week.zone_name}"
-        return f"driftbell summary --workflow {shlex.quote(self.workflow)} --week {self.week.name}{zone} --format json"
+        return command_of(self.week, self.reader, self.workflow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,29 @@ class WeeklyNumbers:
     """All incidents handed in for what the recipient reads, also those before the week."""
     promised_false_pages: float | None = None
 
+    @property
+    def command(self) -> str:
+        """What recomputes every number of the summary."""
+        return command_of(self.week, None if self.recipient == EVERYONE.name else self.recipient)
+
+    def narrowed(self, pattern: str) -> "WeeklyNumbers":
+        """The same verdicts, told of the workflows that ``pattern`` names and of no others."""
+        kept = tuple(one for one in self.workflows if fnmatchcase(one.workflow, pattern))
+        told = tuple(one for one in self.told if fnmatchcase(one.workflow, pattern))
+        return replace(self, workflows=kept, told=told)
+
+
+def command_of(week: Week, reader: str | None, workflow: str | None = None) -> str:
+    """The command that computes the numbers of a week again, as JSON."""
+    words = ["driftbell", "summary", "--week", week.name]
+    if reader is not None:
+        words += ["--recipient", shlex.quote(reader)]
+    elif week.zone_name != "UTC":
+        words += ["--zone", week.zone_name]
+    if workflow is not None:
+        words += ["--workflow", shlex.quote(workflow)]
+    return " ".join([*words, "--format", "json"])
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -106,6 +134,8 @@ class Facts:
     prices: Mapping[str, UnitPrices] = field(default_factory=dict)
     promised_false_pages: float | None = None
     """The false-alarm budget: pages per workflow and month."""
+    owners: Mapping[str, str] = field(default_factory=dict)
+    """Who owns a workflow as its calls tell, where the settings do not."""
 
 
 def weekly_numbers(
@@ -118,22 +148,35 @@ def weekly_numbers(
     """
     days = Days(week)
     tallies = tally((point for point in points if recipient.reads(point.key.workflow)), days)
-    drafts: dict[str, list[Draft]] = {}
-    outcomes: dict[str, Outcome] = {}
+    sheets = []
     for name, found in sorted(tallies.items()):
-        outcomes[name] = outcome_of(found, settings.of(name))
-        drafts[name] = _drafts(found, outcomes[name])
-    flat = [draft for of_one in drafts.values() for draft in of_one if draft.measure.good]
-    real = dict(zip(map(id, flat), discoveries([draft.comparison for draft in flat]), strict=True))
-    weeks = [
-        _workflow_week(name, tallies[name], outcomes[name], drafts[name], real, days, facts, settings.of(name))
-        for name in drafts
-    ]
+        chosen = settings.of(name)
+        outcome = outcome_of(found, chosen)
+        sheets.append(_Sheet(name, found, chosen, outcome, _drafts(found, outcome)))
+    flat = [draft for sheet in sheets for draft in sheet.drafts if draft.measure.good]
+    comparisons = weighed([draft.comparison for draft in flat])
+    reader = None if recipient.name == EVERYONE.name else recipient.name
+    judged = {
+        id(draft): judge(comparison, real, draft.measure.good)
+        for draft, comparison, real in zip(flat, comparisons, discoveries(comparisons), strict=True)
+    }
+    weeks = [_workflow_week(sheet, judged, days, facts, reader) for sheet in sheets]
     weeks.sort(key=_worst_first)
     told = tuple(one for one in facts.told if recipient.reads(one.workflow))
     return WeeklyNumbers(
         week, recipient.name, tuple(weeks), len(flat), tuple(facts.gaps), told, facts.promised_false_pages
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sheet:
+    """One workflow before the verdicts are given over all of them."""
+
+    name: str
+    found: WorkflowTally
+    settings: WorkflowSettings
+    outcome: Outcome
+    drafts: list[Draft]
 
 
 def _worst_first(week: WorkflowWeek) -> tuple[object, ...]:
@@ -176,14 +219,14 @@ def _draft(
     weeks = whole_weeks if measure.weekly else ratios
     result = compare(series, measure.worth, share=measure.unit == "share", weeks=weeks, least=measure.least)
     if blind:
-        result = replace(result, p=None, reason="outcomes were not reported as before")
+        result = replace(result, spread=None, reason="outcomes were not reported as before")
     return Draft(measure, only, series, result)
 
 
-def _finish(draft: Draft, real: bool, whole_weeks: list[int]) -> Figure:
+def _finish(draft: Draft, judged: tuple[Verdict, str], whole_weeks: list[int]) -> Figure:
     comparison, measure = draft.comparison, draft.measure
     scale = float(WEEK_DAYS) if measure.weekly else 1.0
-    verdict, reason = judge(comparison, real, measure.good)
+    verdict, reason = judged
     weeks: list[float | None] = []
     for week in range(USUAL_WEEKS + 1):
         hits, trials = draft.series.week(week)
@@ -204,18 +247,12 @@ def _by_traffic(figure: Figure, money: Money) -> Figure:
 
 
 def _workflow_week(
-    name: str,
-    found: WorkflowTally,
-    outcome: Outcome,
-    drafts: list[Draft],
-    real: Mapping[int, bool],
-    days: Days,
-    facts: Facts,
-    settings: WorkflowSettings,
+    sheet: _Sheet, judged: Mapping[int, tuple[Verdict, str]], days: Days, facts: Facts, reader: str | None
 ) -> WorkflowWeek:
+    name, found, outcome, settings = sheet.name, sheet.found, sheet.outcome, sheet.settings
     whole_weeks = complete_weeks(found)
     money = money_of(found, outcome, whole_weeks, facts.prices)
-    figures = [_finish(draft, real.get(id(draft), False), whole_weeks) for draft in drafts]
+    figures = [_finish(draft, judged.get(id(draft), NO_DIRECTION), whole_weeks) for draft in sheet.drafts]
     whole = tuple(_by_traffic(figure, money) for figure in figures if figure.only is None)
     cost, calls = found.series("cost"), found.series("calls")
     first = found.first
@@ -224,7 +261,7 @@ def _workflow_week(
     return WorkflowWeek(
         workflow=name,
         title=settings.title or name,
-        owner=settings.owner,
+        owner=settings.owner or facts.owners.get(name),
         week=days.week,
         settings=settings,
         calls=int(calls.week(USUAL_WEEKS)[0]),
@@ -237,10 +274,11 @@ def _workflow_week(
         budget=budget_of(cost, days, first, settings.budget_per_month),
         slowest=_slowest(found),
         told=told,
-        changes=changes_of(name, found, facts.markers, drafts, whole, days),
+        changes=changes_of(name, found, facts.markers, sheet.drafts, whole, days),
         unseen=unseen_of(found, outcome, days),
         few_people=few_people(found),
         daily_cost=tuple(None if day < first else cost.hits[day] for day in range(Days.count)),
+        reader=reader,
     )
 
 

@@ -93,6 +93,19 @@ def attempt(tx: Database, recipient: str, period: str, now: float) -> bool:
     return _changed(tx, sql, [now + LEASE, REPORT, recipient, period]) == 1
 
 
+def served(db: Database | sqlite3.Connection, recipient: str, period: str) -> dict[str, State]:
+    """How sending ended for each address of a period so far, by the address' key: ``sent`` or ``uncertain``."""
+    row = db.execute(f"SELECT served FROM report_periods WHERE {_ROW}", [REPORT, recipient, period]).fetchone()
+    found: dict[str, State] = json.loads(row[0]) if row else {}
+    return found
+
+
+def serve(tx: Database, recipient: str, period: str, key: str, state: State) -> None:
+    """Note that the mail to one address is out, or perhaps out: it is not sent to it again."""
+    done = served(tx, recipient, period) | {key: state}
+    tx.execute(f"UPDATE report_periods SET served = ? WHERE {_ROW}", [json.dumps(done), REPORT, recipient, period])
+
+
 def settle(tx: Database, recipient: str, period: str, state: State, now: float, error: str | None = None) -> None:
     """Note how sending ended: ``sent``, ``uncertain``, or back to ``frozen`` to be tried again after the lease."""
     sql = (

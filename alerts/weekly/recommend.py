@@ -43,6 +43,8 @@ class Recommendation:
     command: str
     weight: float
     usd_per_week: float | None = None
+    cases: float | None = None
+    """How many cases more or fewer than usual, where no money is known."""
 
     @property
     def is_decision(self) -> bool:
@@ -71,8 +73,8 @@ def open_incident(week: WorkflowWeek) -> Iterator[Recommendation]:
     """An incident that is still open is fixed first."""
     for told in week.told:
         if told.still_open and told.verdict != "false_alarm":
-            cost = f" Cost so far {cents(told.extra_usd)}." if told.extra_usd else ""
-            text = f"{bare_title(told)}, still open.{cost}{_cause(told)}"
+            cost = f", {cents(told.extra_usd)} so far" if told.extra_usd else ""
+            text = f"{bare_title(told)}, still open{cost}.{_cause(told)}"
             yield _advice(week, "FIX", "open_incident", text, _sure(told), 1000, told.extra_usd, told)
 
 
@@ -81,7 +83,7 @@ def costly_incident(week: WorkflowWeek) -> Iterator[Recommendation]:
     for told in week.told:
         if not told.still_open and (told.extra_usd or 0) > 0 and told.cause and told.verdict != "false_alarm":
             cost = cents(told.extra_usd or 0)
-            text = f"{bare_title(told)}, over now.{_cause(told)} It cost {cost}; see that it does not come back."
+            text = f"{bare_title(told)}, over now, cost {cost}.{_cause(told)} See that it does not come back."
             yield _advice(week, "FIX", "costly_incident", text, _sure(told), 100, told.extra_usd, told)
 
 
@@ -95,17 +97,17 @@ def worse_figure(week: WorkflowWeek) -> Iterator[Recommendation]:
         usd = _extra(figure)
         if usd is not None and usd < LEAST_USD:
             continue
-        effect = f" That is {cents(usd)} more this week." if usd else ""
+        cases = _more_cases(figure)
         told.add(figure.measure.kind)
-        text = f"{sentence(figure)}.{effect}{when}"
+        text = f"{sentence(figure, last_week=False)}{_effect(usd, cases)}.{when or ' Find out why.'}"
         sure = "measured; cause not proven" if when else "measured; cause not known"
-        yield _advice(week, "FIX", "worse_figure", text, sure, figure.weight, usd)
+        yield _advice(week, "FIX", "worse_figure", text, sure, figure.weight, usd, cases=cases)
 
 
 def over_budget(week: WorkflowWeek) -> Iterator[Recommendation]:
     """The month will end above its budget."""
     budget = week.budget
-    if budget is not None and budget.over:
+    if budget is not None and budget.limit is not None and budget.over:
         text = (
             f"{budget.month} is at {cents(budget.so_far)} and heads for {cents(budget.forecast)}, "
             f"over its budget of {cents(budget.limit)}."
@@ -212,10 +214,11 @@ def _advice(
     weight: float,
     usd: float | None = None,
     told: Told | None = None,
+    cases: float | None = None,
 ) -> Recommendation:
     owner = (told.owner if told else None) or week.owner
     command = told.command if told else week.command
-    return Recommendation(verb, rule, week.workflow, text, owner, sure, command, weight, usd)
+    return Recommendation(verb, rule, week.workflow, text, owner, sure, command, weight, usd, cases)
 
 
 def _cause(told: Told) -> str:
@@ -241,6 +244,21 @@ def _extra(figure: Figure) -> float | None:
     if figure.measure.unit != "usd" or figure.difference is None:
         return None
     return figure.difference * figure.cases
+
+
+def _more_cases(figure: Figure) -> float | None:
+    """How many cases of the week lie beyond the usual share; negative where there are fewer."""
+    if figure.measure.unit != "share" or figure.difference is None or figure.hits is None:
+        return None
+    return figure.difference * figure.cases
+
+
+def _effect(usd: float | None, cases: float | None) -> str:
+    if usd:
+        return f", {cents(usd)} more this week"
+    if cases is None or abs(cases) < 1:
+        return ""
+    return f", some {abs(cases):,.0f} {'more' if cases > 0 else 'fewer'} than usual"
 
 
 def _spent(week: WorkflowWeek) -> float | None:

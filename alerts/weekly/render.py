@@ -10,10 +10,13 @@ from typing import Any
 from css_inline import CSSInliner
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
+from driftbell.alerts.weekly.details import Line
 from driftbell.alerts.weekly.figure import Figure
 from driftbell.alerts.weekly.letter import Letter
 from driftbell.alerts.weekly.numbers import WeeklyNumbers, WorkflowWeek
+from driftbell.alerts.weekly.portfolio import Row
 from driftbell.alerts.weekly.recommend import Recommendation
+from driftbell.alerts.weekly.score import SCORE_DAYS, score_of
 
 MAX_HTML = 80_000
 """Gmail clips a message at 102 kB; bytes."""
@@ -98,6 +101,7 @@ def as_json(numbers: WeeklyNumbers, letter: Letter, advice: Sequence[Recommendat
         "recipient": numbers.recipient,
         "subject": letter.subject,
         "headline": letter.headline,
+        "why": letter.why,
         "late": letter.late,
         "decisions": letter.decisions,
         "compared": numbers.compared,
@@ -111,12 +115,48 @@ def as_json(numbers: WeeklyNumbers, letter: Letter, advice: Sequence[Recommendat
                 "owner": one.owner,
                 "sure": one.sure,
                 "usd": one.usd_per_week,
+                "cases": one.cases,
                 "recompute": one.command,
             }
             for one in advice
         ],
+        "alarms": _alarms(numbers),
         "workflows": [_workflow(one) for one in numbers.workflows],
+        "letter": _as_printed(letter),
+        "recompute": numbers.command,
     }
+
+
+def _alarms(numbers: WeeklyNumbers) -> dict[str, object]:
+    score = score_of(numbers)
+    return {
+        "days": SCORE_DAYS,
+        "pages": score.pages,
+        "acknowledged": score.judged,
+        "false_pages": score.false,
+        "promised_false_pages": score.promised,
+        "recompute": "driftbell incidents --json",
+    }
+
+
+def _as_printed(letter: Letter) -> dict[str, object]:
+    """What the mail shows, in its words and order, for whoever shows it elsewhere."""
+    return {
+        "period": letter.period,
+        "advice": [{"verb": a.verb, "text": a.text, "note": a.note, "recompute": a.command} for a in letter.advice],
+        "table": {"title": letter.table_title, "columns": list(letter.columns), "rows": _rows(letter.rows)},
+        "sections": [{"name": s.name, "lines": list(s.lines), "recompute": s.command} for s in letter.sections],
+        "daily_cost": {"title": letter.bars_title, "days": list(letter.bars)},
+        "details": [
+            {"title": d.title, "rows": _rows(d.lines), "notes": list(d.notes), "recompute": d.command}
+            for d in letter.details
+        ],
+        "footer": list(letter.footer),
+    }
+
+
+def _rows(rows: Sequence[Row | Line]) -> list[dict[str, object]]:
+    return [{"cells": list(row.cells), "mood": row.mood} for row in rows]
 
 
 def _workflow(week: WorkflowWeek) -> dict[str, object]:
@@ -142,7 +182,17 @@ def _workflow(week: WorkflowWeek) -> dict[str, object]:
         if budget is None
         else {"so_far": budget.so_far, "forecast": budget.forecast, "limit": budget.limit, "over": budget.over},
         "incidents": [
-            {"id": one.id, "title": one.title, "open": one.still_open, "usd": one.extra_usd} for one in week.told
+            {
+                "id": one.id,
+                "title": one.title,
+                "started_at": one.started_at,
+                "ended_at": one.ended_at,
+                "open": one.still_open,
+                "usd": one.extra_usd,
+                "verdict": one.verdict,
+                "recompute": one.command,
+            }
+            for one in week.told
         ],
         "changes": [
             {

@@ -1,15 +1,21 @@
-"""The named sections between the table and the details."""
+"""The named sections between the table and the details: one short paragraph each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from driftbell.alerts.plain import plain
+from driftbell.alerts.weekly.figure import Figure, Kind
 from driftbell.alerts.weekly.numbers import WeeklyNumbers, WorkflowWeek
+from driftbell.alerts.weekly.recommend import Recommendation
 from driftbell.alerts.weekly.score import scorecard
-from driftbell.alerts.weekly.told import Change, Told
-from driftbell.alerts.weekly.weeks import in_words
-from driftbell.alerts.weekly.words import bare_title, cents, lower, sentence, value, verdict
+from driftbell.alerts.weekly.told import Change
+from driftbell.alerts.weekly.weeks import at_in_week
+from driftbell.alerts.weekly.words import cents, counted, label, lower, sentence, shown, value, verdict
 from driftbell.alerts.wording import duration
+
+CALM_KINDS: tuple[Kind, ...] = ("quality", "sources", "reliability")
+GROUP_KINDS: tuple[Kind, ...] = ("money", "people")
+MOST_QUIET = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,42 +24,35 @@ class Section:
 
     name: str
     lines: tuple[str, ...]
-    command: str | None = None
+    command: str
 
 
-def sections(numbers: WeeklyNumbers, lines: int) -> list[Section]:
-    """All sections, each of at most ``lines`` lines and a word on what was cut; some without any line."""
+def sections(
+    numbers: WeeklyNumbers, advice: Sequence[Recommendation], told: Sequence[Figure], lines: int
+) -> list[Section]:
+    """All sections that have something to say, each of at most ``lines`` lines and a word on what was cut.
+
+    ``told`` are the figures of the table above, which need no second line.
+    """
     several = len(numbers.workflows) > 1
-    command = numbers.workflows[0].command if len(numbers.workflows) == 1 else None
-
-    def of_kind(kinds: tuple[str, ...]) -> tuple[str, ...]:
-        found = [
-            f"{_named(week, several)}{sentence(figure)}. {verdict(figure)}"
-            for week in numbers.workflows
-            for figure in week.moved
-            if figure.measure.kind in kinds
-        ]
-        return _cut(found, lines) or (() if several else _calm(numbers, kinds))
-
-    changed = [
-        f"{_named(week, several)}{_when(change.at, week, change.seen)} {change.what}{_effect(change)}"
-        for week in numbers.workflows
-        for change in week.changes
-    ]
-    quiet = [plain(week.title, 40) for week in numbers.workflows if week.quiet]
+    asked = {one.workflow for one in advice if one.is_decision}
+    quiet = [plain(week.title, 40) for week in numbers.workflows if week.quiet and week.workflow not in asked]
     unseen = [f"{_named(week, several)}{note}" for week in numbers.workflows for note in week.unseen]
-    return [
-        Section("QUALITY", of_kind(("quality",)), command),
-        Section("SOURCES", of_kind(("sources",)), command),
-        Section("SPEED AND ERRORS", of_kind(("reliability",)), command),
-        Section("BY GROUP", _groups(numbers, several, lines), command),
-        Section("CHANGED", _cut(changed, lines), command),
-        Section("BUDGET", _budgets(numbers, several, lines), command),
-        Section("INCIDENTS", _incidents(numbers, several, lines)),
-        Section("ALERTS", scorecard(numbers), "driftbell incidents --json"),
-        Section("QUIET", (f"{_list(quiet)}: same as usual",) if quiet and several else ()),
-        Section("NOT SEEN", _cut([*numbers.gaps, *_merged(unseen)], lines), command),
+    found = [
+        ("QUALITY", _of_kind(numbers, ("quality",), told, lines)),
+        ("SOURCES", _of_kind(numbers, ("sources",), told, lines)),
+        ("SPEED AND ERRORS", _of_kind(numbers, ("reliability",), told, lines)),
+        ("BY GROUP", _groups(numbers, lines)),
+        ("CHANGED", _changes(numbers, lines)),
+        ("BUDGET", _budgets(numbers, lines)),
+        ("INCIDENTS", _incidents(numbers)),
+        ("ALERTS", scorecard(numbers)),
+        ("AS USUAL", () if several else _calm(numbers.workflows, told)),
+        ("QUIET", (f"{_list(quiet)}: same as usual",) if quiet and several else ()),
+        ("NOT SEEN", _cut([*numbers.gaps, *_merged(unseen)], lines)),
     ]
+    commands = {"INCIDENTS": "driftbell incidents --json", "ALERTS": "driftbell incidents --json"}
+    return [Section(name, said, commands.get(name, numbers.command)) for name, said in found if said]
 
 
 def _named(week: WorkflowWeek, several: bool) -> str:
@@ -67,48 +66,71 @@ def _cut(lines: Sequence[str], most: int) -> tuple[str, ...]:
 
 
 def _list(names: Sequence[str]) -> str:
-    most = 8
-    text = ", ".join(names[:most])
-    return text if len(names) <= most else f"{text} and {len(names) - most} more"
+    text = ", ".join(names[:MOST_QUIET])
+    return text if len(names) <= MOST_QUIET else f"{text} and {len(names) - MOST_QUIET} more"
 
 
-def _calm(numbers: WeeklyNumbers, kinds: tuple[str, ...]) -> tuple[str, ...]:
+def _of_kind(numbers: WeeklyNumbers, kinds: tuple[str, ...], told: Sequence[Figure], lines: int) -> tuple[str, ...]:
+    several = len(numbers.workflows) > 1
+    moved = [
+        f"{_named(week, several)}{sentence(figure)}. {verdict(figure)}"
+        for week in numbers.workflows
+        for figure in week.moved
+        if figure.measure.kind in kinds and figure not in told
+    ]
+    return _cut(moved, lines)
+
+
+def _calm(weeks: Sequence[WorkflowWeek], told: Sequence[Figure]) -> tuple[str, ...]:
     """Good news in one line: what was looked at and stayed as usual."""
-    figures = [figure for week in numbers.workflows for figure in week.figures if figure.measure.kind in kinds]
-    known = [figure for figure in figures if figure.verdict == "Same"]
-    scores = [figure for figure in known if figure.measure.unit == "score"] or known
-    return (f"{sentence(scores[0])}: no real change",) if scores else ()
+    known = [f for week in weeks for f in week.figures if f.measure.kind in CALM_KINDS and f not in told]
+    calm = [figure for figure in known if figure.verdict == "Same"]
+    scores = [figure for figure in calm if figure.measure.unit == "score"][:2]
+    others = [figure for figure in calm if figure.measure.unit != "score"]
+    texts = []
+    for figure in [*scores, *others][:4]:
+        of = f" ({counted(figure)})" if figure in scores else ""
+        texts.append(f"{lower(label(figure))} {shown(figure)[0]}{of}")
+    return (f"{', '.join(texts)}: no real change",) if texts else ()
 
 
-def _groups(numbers: WeeklyNumbers, several: bool, lines: int) -> tuple[str, ...]:
+def _groups(numbers: WeeklyNumbers, lines: int) -> tuple[str, ...]:
     """What only a segment or a risk tier shows, which the average would hide."""
-    kinds = ("money", "people")
+    several = len(numbers.workflows) > 1
     found = [
         f"{_named(week, several)}{sentence(figure)}. {verdict(figure)}"
         for week in numbers.workflows
         for figure in week.moved
-        if figure.only is not None and figure.measure.kind in kinds
+        if figure.only is not None and figure.measure.kind in GROUP_KINDS
     ]
     return _cut(found, lines)
 
 
-def _when(at: float, week: WorkflowWeek, whole_day: bool) -> str:
-    words = in_words(at, week.week.zone)
-    return words[:-6] if whole_day else words
+def _changes(numbers: WeeklyNumbers, lines: int) -> tuple[str, ...]:
+    several = len(numbers.workflows) > 1
+    found = []
+    for week in numbers.workflows:
+        texts = [f"{at_in_week(c.at, week.week.zone, day=c.seen)} {c.what}{_effect(c)}" for c in week.changes]
+        if several:
+            found += [f"{_named(week, several)}{text}" for text in texts]
+        elif texts:
+            found.append("; ".join(_cut(texts, lines)))
+    return _cut(found, lines)
 
 
 def _effect(change: Change) -> str:
     if change.moved is None or change.unit is None:
         return ""
     before, after = value(change.before, change.unit), value(change.after, change.unit)
-    return f" ({lower(change.moved)}: {before} before, {after} after)"
+    return f" ({lower(change.moved)} {before} before, {after} after)"
 
 
-def _budgets(numbers: WeeklyNumbers, several: bool, lines: int) -> tuple[str, ...]:
+def _budgets(numbers: WeeklyNumbers, lines: int) -> tuple[str, ...]:
+    several = len(numbers.workflows) > 1
     found = []
     for week in numbers.workflows:
         budget = week.budget
-        if budget is not None:
+        if budget is not None and budget.limit is not None:
             state = "over" if budget.over else "within"
             found.append(
                 f"{_named(week, several)}{budget.month} so far {cents(budget.so_far)}, heading for "
@@ -117,20 +139,20 @@ def _budgets(numbers: WeeklyNumbers, several: bool, lines: int) -> tuple[str, ..
     return _cut(found, lines)
 
 
-def _incidents(numbers: WeeklyNumbers, several: bool, lines: int) -> tuple[str, ...]:
-    told = [(week, one) for week in numbers.workflows for one in week.told]
+def _incidents(numbers: WeeklyNumbers) -> tuple[str, ...]:
+    """How many, how long and at what cost in all; each one stands in the details."""
+    told = [one for week in numbers.workflows for one in week.told]
     if not told:
         return ("none",) if numbers.workflows else ()
-    still = sum(one.still_open for _, one in told)
-    cost = sum(one.extra_usd or 0.0 for _, one in told)
-    first = f"{len(told)}, {f'{still} still open' if still else 'all over'}" + (f", cost {cents(cost)}" if cost else "")
-    return (first, *_cut([f"{_named(week, several)}{_incident(one, week)}" for week, one in told], lines))
-
-
-def _incident(told: Told, week: WorkflowWeek) -> str:
-    length = "still open" if told.ended_at is None else f"lasted {duration(told.ended_at - told.started_at)}"
-    cost = f", cost {cents(told.extra_usd)}" if told.extra_usd else ""
-    return f"{bare_title(told)}, since {in_words(told.started_at, week.week.zone)}, {length}{cost}"
+    still = sum(one.still_open for one in told)
+    cost = sum(one.extra_usd or 0.0 for one in told)
+    longest = max((one.ended_at - one.started_at for one in told if one.ended_at is not None), default=None)
+    over = len(told) - still
+    after = "" if longest is None else f" after {'up to ' if over > 1 else ''}{duration(longest)}"
+    states = [f"{still} still open"] * bool(still) + [f"{over} over{after}"] * bool(over)
+    if len(told) == 1:
+        states = ["still open" if still else f"over{after}"]
+    return (f"{len(told)}: {', '.join(states)}" + (f", cost {cents(cost)}" if cost else ""),)
 
 
 def _merged(notes: Sequence[str]) -> list[str]:

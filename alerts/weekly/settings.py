@@ -77,15 +77,17 @@ class WeeklySettings(Section):
     overdue_hours: float = Field(default=3, ge=1, le=168)
     """A summary not sent this long after its hour raises an alarm."""
     unsubscribe: str | None = Field(default=None, pattern=r"^(https://|mailto:)\S+$")
-    """Where one click leaves the list; an https address must take a POST without login."""
+    """Where one click leaves the list, an address that takes a POST without login; by default this service's page."""
     page: str | None = Field(default=None, pattern=r"^https?://\S+$")
-    """Address of the page of this service, for the link to the details."""
+    """Address under which readers reach this service, for the links to the details and to leave."""
 
     @model_validator(mode="after")
     def _names_once(self) -> Self:
         names = [recipient.name for recipient in self.recipients]
         if len(set(names)) < len(names):
             raise ValueError("two weekly recipients have the same name; a summary is claimed by name")
+        if EVERYONE.name in names:
+            raise ValueError(f"a weekly recipient cannot be called {EVERYONE.name!r}: so the summary of all is called")
         return self
 
     def of(self, workflow: str) -> WorkflowSettings:

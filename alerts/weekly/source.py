@@ -91,6 +91,7 @@ class StoreSource:
             prices=self.prices,
             gaps=gaps_of(self.store.trust(week.start, week.end)),
             promised_false_pages=self.promised_false_pages,
+            owners={workflow.name: workflow.owner for workflow in self.store.workflows() if workflow.owner},
         )
 
 

@@ -1,28 +1,23 @@
 """Better, Same, Worse or Cannot tell: each week is tested against the four before it and their own variation.
 
-A week's figure is a ratio of sums (a share, a mean, money per outcome). What a usual week varies is learned twice:
-from its days (their residuals, weekdays removed) and from the four weekly values themselves, which also hold slow
-drift but are only four. The two are pooled as in a moderated t statistic (Smyth, Statistical Applications in
-Genetics 3, 2004), but never below what the weeks show; degrees of freedom by Satterthwaite. A share is never given
-less variation than its binomial one. Over all comparisons of a summary the false discovery rate is held at
-`FALSE_DISCOVERIES` (Benjamini and Hochberg, J. R. Stat. Soc. B 57, 1995), so that looking at more does not tell more.
+A week's figure is a ratio of sums (a share, a mean, money per outcome). What a usual week varies is learned from its
+days (their residuals, weekdays removed), from the four weekly values, and from the other figures of the summary: see
+`driftbell.alerts.weekly.variation`. A share is never given less variation than its binomial one. Over all comparisons
+of a summary the false discovery rate is held at `FALSE_DISCOVERIES` (Benjamini and Hochberg, J. R. Stat. Soc. B 57,
+1995), so that looking at more does not tell more.
 """
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from scipy.special import stdtr, stdtrit
-
 from driftbell.alerts.weekly.tally import Series
+from driftbell.alerts.weekly.variation import Spread, chances
 from driftbell.alerts.weekly.weeks import USUAL_WEEKS, WEEK_DAYS
 
 Verdict = Literal["Better", "Same", "Worse", "Cannot tell"]
 FALSE_DISCOVERIES = 0.05
 ENOUGH_CASES = 30
-DAYS_WEIGHT = 8.0
-"""Degrees of freedom granted to the variation learned from days; the weekly values bring at most three."""
 BLIND_FACTOR = 5.0
 """With an uncertainty beyond so many times the smallest change worth telling, no difference means nothing."""
 UNSURE_FACTOR = 1.0
@@ -33,8 +28,9 @@ UNSURE_FACTOR = 1.0
 class Comparison:
     """One figure against its usual weeks, before multiplicity is looked at.
 
-    ``p`` is two-sided; None when nothing can be compared, and ``reason`` says why. ``margin`` is half the width of
-    the 95 % interval of the difference; ``worth`` the smallest difference worth telling, in the figure's unit.
+    ``spread`` is None when nothing can be compared, and ``reason`` says why. ``p`` (two-sided) and ``margin`` (half
+    the width of the 95 % interval of the difference) come with `weighed`; ``worth`` is the smallest difference worth
+    telling, in the figure's unit.
     """
 
     this: float | None
@@ -42,10 +38,11 @@ class Comparison:
     usual: float | None
     cases: float
     usual_cases: float
-    p: float | None
-    margin: float | None
     worth: float
-    reason: str
+    reason: str = ""
+    spread: Spread | None = None
+    p: float | None = None
+    margin: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +78,8 @@ def compare(
     last = last_hits / last_trials if last_trials > 0 else None
     least_difference = worth.of(usual) if usual is not None else 0.0
 
-    def say(reason: str, p: float | None = None, margin: float | None = None) -> Comparison:
-        return Comparison(now, last, usual, cases, usual_cases, p, margin, least_difference, reason)
+    def say(reason: str, spread: Spread | None = None) -> Comparison:
+        return Comparison(now, last, usual, cases, usual_cases, least_difference, reason, spread)
 
     if now is None:
         return say("no data this week")
@@ -90,29 +87,33 @@ def compare(
         return say("too few to tell")
     if usual is None or len(past) < 2 or usual_cases < least:
         return say("nothing to compare with yet")
-    error, freedom = _error(series, past, usual, cases, weeks, share)
-    if error <= 0:
-        return say("", p=1.0 if now == usual else 0.0, margin=0.0)
-    p = 2 * float(stdtr(freedom, -abs(now - usual) / error))
-    return say("", p=p, margin=error * float(stdtrit(freedom, 0.975)))
+    return say("", _spread(series, past, usual, cases, weeks, share))
 
 
-def _error(
+def _spread(
     series: Series, past: list[tuple[float, float]], usual: float, cases: float, weeks: Sequence[int], share: bool
-) -> tuple[float, float]:
-    """(standard error of this week minus usual, degrees of freedom)."""
+) -> Spread:
     mean_cases = sum(n for _, n in past) / len(past)
     from_weeks = sum(n * (h / n - usual) ** 2 for h, n in past) / mean_cases / (len(past) - 1)
     from_days = _variance_of_days(series, usual, weeks) / mean_cases**2
     if share:
         smoothed = (usual * mean_cases * len(past) + 1) / (mean_cases * len(past) + 2)
         from_days = max(from_days, smoothed * (1 - smoothed) / mean_cases)
-    a, b = (len(past) - 1) * from_weeks, DAYS_WEIGHT * from_days
-    variance = max(from_weeks, (a + b) / (len(past) - 1 + DAYS_WEIGHT))
-    part = a / (a + b) if a + b > 0 else 1.0
-    freedom = 1 / (part**2 / (len(past) - 1) + (1 - part) ** 2 / DAYS_WEIGHT)
-    now = variance * max(1.0, mean_cases / cases)
-    return math.sqrt(now + variance / len(past)), freedom
+    return Spread(from_weeks, len(past) - 1, from_days, max(1.0, mean_cases / cases) + 1 / len(past))
+
+
+def weighed(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """The comparisons of one summary with ``p`` and ``margin``, where they can be compared at all."""
+    tested = [
+        (i, c.spread, c.this - c.usual)
+        for i, c in enumerate(comparisons)
+        if c.spread is not None and c.this is not None and c.usual is not None
+    ]
+    found = list(comparisons)
+    given = chances([spread for _, spread, _ in tested], [difference for _, _, difference in tested])
+    for (i, _, _), chance in zip(tested, given, strict=True):
+        found[i] = replace(comparisons[i], p=chance.p, margin=chance.margin)
+    return found
 
 
 def _variance_of_days(series: Series, usual: float, weeks: Sequence[int]) -> float:

@@ -103,6 +103,12 @@ class Days:
         return bisect_right(self.edges, ts) - 1 if self.start <= ts < self.end else None
 
 
+def at_in_week(ts: float, zone: ZoneInfo, *, day: bool = False) -> str:
+    """``Tue 09:14``, for a moment of a week that is named elsewhere; with ``day`` only ``Tue``."""
+    at = datetime.fromtimestamp(ts, UTC).astimezone(zone)
+    return DAYS_SHORT[at.weekday()] + ("" if day else f" {at:%H:%M}")
+
+
 def in_words(ts: float, zone: ZoneInfo) -> str:
     """``Tue 10 Nov 09:14``, in the reader's zone."""
     at = datetime.fromtimestamp(ts, UTC).astimezone(zone)

@@ -18,7 +18,7 @@ BY_TRAFFIC = ("more calls", "fewer calls")
 """Reasons of a bill that moved with the number of calls and not by itself."""
 PART_WORDS: dict[Factor, tuple[str, str]] = {
     "traffic": ("more calls", "fewer calls"),
-    "outcomes_per_call": ("fewer of them per call", "more of them per call"),
+    "outcomes_per_call": ("fewer {outcome}s per call", "more {outcome}s per call"),
     "segment_mix": ("more calls of dear segments", "fewer calls of dear segments"),
     "model_mix": ("more calls to dear models", "fewer calls to dear models"),
     "attempts": ("more retries", "fewer retries"),
@@ -28,7 +28,7 @@ PART_WORDS: dict[Factor, tuple[str, str]] = {
     "price": ("higher prices", "lower prices"),
     "other": ("other causes", "other causes"),
 }
-"""What a part is called when it raises the cost, and when it lowers it."""
+"""What a part is called when it raises the cost, and when it lowers it; ``{outcome}`` is what is divided by."""
 
 
 def cents(usd: float) -> str:
@@ -115,15 +115,15 @@ def size(figure: Figure) -> str:
 
 
 def verdict(figure: Figure) -> str:
-    """``↑ Worse (+24%)``, ``= Same``, ``? Cannot tell``: a word and a sign, so that colour says nothing alone."""
+    """``↑ Worse, +24%``, ``= Same``, ``? Cannot tell``: a word and a sign, so that colour says nothing alone."""
     if not figure.measure.good:
         return size(figure) or "as usual"
     if figure.verdict == "Cannot tell":
         return "? Cannot tell"
     if figure.verdict == "Same":
-        return f"= Same, {figure.reason} ({size(figure)})" if figure.reason in BY_TRAFFIC else "= Same"
+        return f"= Same, {figure.reason}" if figure.reason in BY_TRAFFIC else "= Same"
     arrow = "↑" if (figure.difference or 0) > 0 else "↓"
-    return f"{arrow} {figure.verdict} ({size(figure)})"
+    return ", ".join(filter(None, (f"{arrow} {figure.verdict}", size(figure))))
 
 
 def why_not(figure: Figure) -> str:
@@ -138,11 +138,24 @@ def one_in(share: float | None) -> str:
     return f", about 1 in {round(1 / share):,}"
 
 
-def sentence(figure: Figure) -> str:
+def sentence(figure: Figure, *, last_week: bool = True) -> str:
     """``no document found 6.1%, about 1 in 16 (usual 0.9%, last week 0.9%)``."""
     this, last, usual = shown(figure)
     count = one_in(figure.this) if figure.measure.unit == "share" else ""
-    return f"{lower(label(figure))} {this}{count} (usual {usual}, last week {last})"
+    before = f", last week {last}" if last_week else ""
+    return f"{lower(label(figure))} {this}{count} (usual {usual}{before})"
+
+
+def counted(figure: Figure) -> str:
+    """``128 of 938`` behind a share, ``248 looked at`` behind a score; empty for all other figures."""
+    if figure.measure.unit == "share" and figure.hits is not None and figure.measure.name != "edit_distance":
+        return f"{figure.hits:,.0f} of {figure.cases:,.0f}"
+    return f"{figure.cases:,.0f} looked at" if figure.measure.unit == "score" else ""
+
+
+def capital(text: str) -> str:
+    """With a capital letter in front, as at the start of a sentence."""
+    return text[:1].upper() + text[1:]
 
 
 def lower(text: str) -> str:
@@ -164,6 +177,6 @@ def rounded_parts(parts: Mapping[Factor, float], whole: int, unit: float) -> dic
     return floors
 
 
-def part_words(factor: Factor, amount: float) -> str:
+def part_words(factor: Factor, amount: float, outcome: str) -> str:
     """The part in words, by its direction."""
-    return PART_WORDS[factor][0 if amount > 0 else 1]
+    return PART_WORDS[factor][0 if amount > 0 else 1].replace("{outcome}", outcome)

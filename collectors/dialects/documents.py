@@ -36,7 +36,7 @@ _AGES = ("age_days", "metadata.age_days")
 _INDEXED = re.compile(r"^(retrieval\.documents|reranker\.output_documents)\.(\d{1,4})\.document\.(.+)$")
 _WHOLE = ("gen_ai.retrieval.documents", "retrieval.documents", "reranker.output_documents", "ai.documents")
 _OUTPUT = re.compile(r"(output|response|result|completion|documents)[\w.]*$", re.IGNORECASE)
-_RESULT_EVENT = "db.query.result"
+RESULT_EVENT = "db.query.result"
 _DAY = 86400.0
 
 
@@ -54,7 +54,7 @@ def stated_sources(span: Span) -> tuple[Source, ...] | None:
 def retrieved_sources(span: Span) -> tuple[Source, ...] | None:
     """Documents of a span that is known to be a retrieval: also from its output, whatever that is called."""
     found = stated_sources(span)
-    events = [event.attributes for event in span.events if event.name.startswith(_RESULT_EVENT)]
+    events = [event.attributes for event in span.events if event.name.startswith(RESULT_EVENT)]
     if found is None and events:
         found = tuple(_query_result(event) for event in events[:MAX_SOURCES])
     for name, value in span.attributes.items():

@@ -28,7 +28,7 @@ def kept(attributes: Mapping[str, AttributeValue]) -> dict[str, object]:
     for name in sorted(attributes):
         if len(found) >= MAX_EXTRA:
             break
-        if not _may_be_kept(name):
+        if not may_be_kept(name):
             continue
         value = attributes[name]
         if (
@@ -41,7 +41,8 @@ def kept(attributes: Mapping[str, AttributeValue]) -> dict[str, object]:
 
 
 @lru_cache(maxsize=4096)
-def _may_be_kept(name: str) -> bool:
+def may_be_kept(name: str) -> bool:
+    """Whether an attribute of this name is kept, if its value can be."""
     if name in BY_ATTRIBUTE or len(name) > _MAX_NAME:
         return False
     return name.startswith(_OURS) or _PRIVATE.search(name) is None

@@ -1,6 +1,5 @@
 """One span -> one `Part`: the tables applied."""
 
-import hashlib
 import re
 
 from driftbell.collectors.call import Source
@@ -131,7 +130,7 @@ def _identity(span: Span, facts: dict[str, Fact], own: bool) -> None:
             facts[field] = model_name(str(facts[field]))
     user = facts.get("user_id")
     if user is not None and not own:
-        facts["user_id"] = hashlib.blake2b(str(user).encode(), digest_size=8).hexdigest()
+        facts["user_id"] = values.hashed(str(user))
     for field, name in _RESOURCE_FIELDS.items():
         if field not in facts and (found := values.text(span.resource.get(name))) is not None:
             facts[field] = found

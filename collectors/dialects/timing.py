@@ -6,8 +6,8 @@ from driftbell.collectors.dialects import values
 from driftbell.collectors.dialects.aliases import Fact
 from driftbell.collectors.span import Span
 
-_FIRST_TOKEN = re.compile(r"first.?(token|chunk)", re.IGNORECASE)
-_SLACK_S = 0.05
+FIRST_TOKEN = re.compile(r"first.?(token|chunk)", re.IGNORECASE)
+SLACK_S = 0.05
 _WHOLE = 0.95
 
 
@@ -28,13 +28,13 @@ def first_token_ms(span: Span, facts: dict[str, Fact]) -> float | None:
         candidates.append(float(stated_ms) / 1e3)
     if moment is not None:
         candidates.append(float(moment) - span.start)
-    candidates += [event.time - span.start for event in span.events[:64] if _FIRST_TOKEN.search(event.name[:80])]
+    candidates += [event.time - span.start for event in span.events[:64] if FIRST_TOKEN.search(event.name[:80])]
     if loose is not None and facts.get("streamed") is not False:
-        likely = [found for found in _either_unit(span, float(loose)) if found <= duration + _SLACK_S]
+        likely = [found for found in _either_unit(span, float(loose)) if found <= duration + SLACK_S]
         if facts.get("streamed") or (likely and likely[0] < _WHOLE * duration):
             candidates += likely[:1]
     for found in candidates:
-        if 0 <= found <= duration + _SLACK_S:
+        if 0 <= found <= duration + SLACK_S:
             return found * 1e3
     return None
 

@@ -22,6 +22,11 @@ _QUOTED = re.compile(r'^\s*"(.*)"\s*$', re.DOTALL)
 _NUMBER = re.compile(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$")
 
 
+def hashed(user: str) -> str:
+    """The form in which the id of a user is kept that its sender did not hash."""
+    return hashlib.blake2b(user.encode("utf-8", "replace"), digest_size=8).hexdigest()
+
+
 def text(value: object) -> str | None:
     """A short non-empty string, unquoted if it is a JSON string; ``None`` for anything else, also for longer text."""
     if not isinstance(value, str) or len(value) > 4 * MAX_TEXT:

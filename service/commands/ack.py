@@ -22,9 +22,11 @@ def command(config_file: Path | None, data_dir: Path | None, by: str, verdict: s
 
     from driftbell.alerts.actions import acknowledge
     from driftbell.service import oncall
+    from driftbell.service.evidence import Evidence
     from driftbell.service.stores import reading
 
     config = configured(config_file, data_dir)
     with reading(config) as store, oncall.acting(store, incident) as tx:
-        acknowledge(tx, incident, by, time.time(), config.alerts, verdict or "seen")  # type: ignore[arg-type]
+        look = Evidence(store)
+        acknowledge(tx, incident, by, time.time(), config.alerts, verdict or "seen", look)  # type: ignore[arg-type]
     click.echo(f"{incident} acknowledged by {by}" + (f" as {verdict.replace('_', ' ')}" if verdict else ""))

@@ -32,6 +32,8 @@ def command(config_file: Path | None, data_dir: Path | None, send_test: bool) ->
             found += checkup.data(store, now)
     else:
         found.append(checkup.Check("store", "note", f"{config.data_dir} has no data yet; driftbell serve makes it"))
+    if config.alerts.channels:
+        found += checkup.links(config.alerts.links)
     found += checkup.channels(build_channels(config.alerts), send_test, now)
     console = Console()
     colours = {"good": "green", "note": "yellow", "bad": "bold red"}

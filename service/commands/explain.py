@@ -55,12 +55,12 @@ def _show(incident: "Incident", told: "Explanation") -> None:
     console.print(escape(str(line["cause_text"])), soft_wrap=True)
     if lead.observed is not None and lead.usual is not None:
         seen, usual = quantity(lead.observed, lead.unit), quantity(lead.usual, lead.unit)
-        console.print(f"The detector saw {seen}, usual for the hour {usual}, on {lead.n:,} observations.\n")
+        console.print(f"The detector saw {seen} where {usual} is usual, on {lead.n:,} observations.\n")
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column(told.metric)
     for period in told.periods:
         table.add_column(period.label, justify="right")
-    for each in told.lines:
+    for each in (line for line in told.lines if any(count.n for count in line.counts)):
         table.add_row(escape(each.slice), *map(cell, each.counts))
     console.print(table)
     first = told.periods[0]

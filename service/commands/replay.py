@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from driftbell.service.config import Config
+    from driftbell.service.inject import Injection
     from driftbell.service.replay import Report
 
 
@@ -26,11 +27,26 @@ MOST_WEEKS = 60
 @click.option("--json", "out", type=click.Path(path_type=Path), help="Write one JSON line per incident to this file.")
 @config_option
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Keep the incidents in this folder, no service's.")
-def command(config_file: Path | None, data_dir: Path | None, prices: Path | None, out: Path | None, file: Path) -> None:
+@click.option(
+    "--inject",
+    "injections",
+    multiple=True,
+    metavar="KIND[=AMOUNT][@KEY=…]",
+    help="Would this have been found? Such as cost_step=1.5@segment=high,at=20; once or several times.",
+)
+def command(
+    config_file: Path | None,
+    data_dir: Path | None,
+    prices: Path | None,
+    out: Path | None,
+    injections: tuple[str, ...],
+    file: Path,
+) -> None:
     """Play call records through the detectors.
 
     FILE is JSON Lines, optionally gzip, in the order of time. The detectors are those of the service, in event time;
-    nothing is sent. Incidents are kept only with --data-dir.
+    nothing is sent. Incidents are kept only with --data-dir. Each --inject changes a copy of the history in one way
+    and tells whether, and when, that would have been found.
     """
     import gc
     from contextlib import nullcontext
@@ -39,11 +55,13 @@ def command(config_file: Path | None, data_dir: Path | None, prices: Path | None
 
     from driftbell.service.config import load_prices
     from driftbell.service.failure import Failure
+    from driftbell.service.inject import parse_injection
 
     gc.set_threshold(200_000, 20, 50)  # millions of records without a cycle: collecting them is a tenth of the time
     config = configured(config_file, None)
     if prices is not None:
         config = config.model_copy(update={"prices": {**config.prices, **load_prices(prices)}})
+    wanted = [parse_injection(text) for text in injections]
     if not file.is_file():
         raise Failure(f"cannot read {file}: there is no such file")
     try:
@@ -54,6 +72,9 @@ def command(config_file: Path | None, data_dir: Path | None, prices: Path | None
     with target if target is not None else nullcontext():
         report = _run(console, file, config, data_dir, target)
     _tell(console, report)
+    if report.records:
+        for injection in wanted:
+            _inject(console, file, config, injection, report)
 
 
 def _run(console: "Console", file: Path, config: "Config", folder: Path | None, out: IO[str] | None) -> "Report":
@@ -77,6 +98,31 @@ def _run(console: "Console", file: Path, config: "Config", folder: Path | None, 
         return replay(file, config, opened, lambda read: progress.update(task, completed=read), folder)
 
 
+def _inject(console: "Console", file: Path, config: "Config", injection: "Injection", untouched: "Report") -> None:
+    """Run the history with one injection and tell what came of it."""
+    from rich.markup import escape
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from driftbell.alerts.wording import duration, moment
+    from driftbell.service.replay import inject
+
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console, transient=True
+    ) as bar:
+        task = bar.add_task(escape(injection.text), total=file.stat().st_size)
+        outcomes = inject(file, config, injection, untouched, lambda read: bar.update(task, completed=read))
+    begin = outcomes[0].injection.begin
+    console.print(f"\n[bold]--inject {escape(injection.text)}[/] from {moment(begin, 'UTC')}", highlight=False)
+    if begin - untouched.first < config.detectors.learn_days * 86_400.0:
+        console.print("  it begins while the workflows are still being learned; set at= to a later day")
+    for one in outcomes:
+        found = "[red]not found[/]"
+        if one.delay is not None:
+            joined = "" if one.opened else " (told with an incident that was open)"
+            found = f"[green]found after {duration(one.delay)}[/]: {escape(one.title.partition(': ')[2])}{joined}"
+        console.print(f"  {escape(one.workflow)}: {found}", highlight=False, soft_wrap=True)
+
+
 def _tell(console: "Console", report: "Report") -> None:
     """What would have been sent per week, and what could not be read."""
     weeks = report.per_week()
@@ -90,6 +136,8 @@ def _tell(console: "Console", report: "Report") -> None:
         console.print(f"week {week + 1}: {told or 'nothing'}", highlight=False)
     rate = len(report.lines) / report.weeks / max(len(report.workflows), 1)
     console.print(f"{len(report.lines)} incidents, {rate:.2f} per workflow and week; nothing was sent", highlight=False)
+    for workflow, family, per_week in report.rates():
+        console.print(f"  {workflow}: {family} {per_week:.2f} a week", markup=False, highlight=False)
     if report.too_late:
         console.print(f"{report.too_late:,} records came too late to be counted; sort the file by time")
     if report.bad:

@@ -20,9 +20,10 @@ def command(config_file: Path | None, data_dir: Path | None, by: str, incident: 
 
     from driftbell.alerts import actions
     from driftbell.service import oncall
+    from driftbell.service.evidence import Evidence
     from driftbell.service.stores import reading
 
     config = configured(config_file, data_dir)
     with reading(config) as store, oncall.acting(store, incident) as tx:
-        actions.resolve(tx, incident, by, time.time(), config.alerts)
+        actions.resolve(tx, incident, by, time.time(), config.alerts, Evidence(store))
     click.echo(f"{incident} resolved by {by}")

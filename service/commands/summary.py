@@ -21,7 +21,8 @@ FORMATS = ("text", "html", "json")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Write to this file instead of the screen.")
 @click.option("--send", is_flag=True, help="Send it by e-mail, to --to or to the recipient's addresses.")
-@click.option("--to", metavar="ADDRESS", help="With --send: to this address only, as a trial.")
+@click.option("--dry-run", is_flag=True, help="Tell to whom it would go; with --to, send it there and nowhere else.")
+@click.option("--to", metavar="ADDRESS", help="With --send or --dry-run: to this address only, as a trial.")
 @where_options
 def command(
     config_file: Path | None,
@@ -33,6 +34,7 @@ def command(
     form: str,
     out: Path | None,
     send: bool,
+    dry_run: bool,
     to: str | None,
 ) -> None:
     """Compute the summary of one week. Without --send nothing leaves this machine."""
@@ -44,14 +46,20 @@ def command(
     from driftbell.service.stores import reading
 
     config = configured(config_file, data_dir)
+    settings = weekly.settings(config)
     try:
-        who, when = asked_for(config.weekly, time.time(), week, workflow, zone, recipient)
+        who, when = asked_for(settings, time.time(), week, zone, recipient)
     except ValueError as error:
         raise Failure(str(error)) from None
     with reading(config) as store:
-        summary = summarise(weekly.source(store, config), config.weekly, who, when)
-        if send:
-            addresses = weekly.send_now(store, config, who, when, to)
+        if workflow is not None:
+            weekly.known_workflow(store, workflow)
+        summary = summarise(weekly.source(store, config), settings, who, when, workflow=workflow)
+        if dry_run and not to:
+            told = ", ".join(weekly.addresses(store, config, who, to))
+            click.echo(f"would go to {told}; nothing was sent. To see it in a mail program: --dry-run --to ADDRESS")
+        elif send or dry_run:
+            addresses = weekly.send_now(store, config, who, summary, to, whole=workflow is None)
             click.echo(f"sent to {', '.join(addresses)}")
             return
     _show(summary, form, out)

@@ -25,7 +25,8 @@ def all_of(store: Store) -> list[Incident]:
 
 
 def tokens(make: Make, **changes: Any) -> Finding:
-    return make(metric="input_tokens", unit="tokens", observed=24_000.0, usual=12_000.0, **changes)
+    fields = {"metric": "input_tokens", "unit": "tokens", "observed": 24_000.0, "usual": 12_000.0}
+    return make(**{**fields, **changes})
 
 
 def slow(make: Make, **changes: Any) -> Finding:
@@ -100,6 +101,15 @@ def test_segments_of_one_change_are_listed_in_one_incident(store: Store, make: M
     cycle(store, make().ts, *(make(segment=s, cause=unsure) for s in ("north", "south", "west")))
     (incident,) = all_of(store)
     assert incident.segments == ("north", "south", "west")
+
+
+def test_the_title_speaks_of_the_segment_where_the_whole_hardly_moved(store: Store, make: Make) -> None:
+    whole = tokens(make, segment=None, observed=816.0, usual=803.0, cause=Cause())
+    cycle(store, make().ts, whole, replace(whole, segment="amer", observed=980.0))
+    (incident,) = all_of(store)
+    assert incident.lead.segment is None
+    assert incident.headline.segment == "amer"
+    assert "up 22%" in str(incident_line(incident)["title"])
 
 
 def test_two_measures_of_one_metric_clear_apart(store: Store, make: Make, t0: float) -> None:

@@ -225,6 +225,15 @@ def test_a_silence_of_one_segment_keeps_the_others_loud(store: Store, make: Make
     assert told(store) == [("opened", "chat")]
 
 
+def test_a_silence_of_a_family_keeps_the_others_loud(store: Store, make: Make, t0: float) -> None:
+    with store.write() as tx:
+        silence(tx, by="anna", now=t0, seconds=HOUR, family="cost")
+    other = make(family="silent", metric="calls", unit="calls/h", segment=None, direction=-1)
+    cycle(store, make().ts, settings(), make(), other)
+    rows = store.read().execute("SELECT message ->> 'family' FROM notifications").fetchall()
+    assert rows == [("silent",)]
+
+
 def test_a_silenced_incident_that_readers_know_of_still_tells_them_its_end(store: Store, make: Make, t0: float) -> None:
     cycle(store, make().ts, settings(), make())
     with store.write() as tx:

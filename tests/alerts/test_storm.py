@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from driftbell.alerts import history
+from driftbell.alerts.cycle import MAX_LOOKS
+from driftbell.alerts.impact import Blind, Impact
 from driftbell.alerts.incident import apply
-from driftbell.alerts.record import MAX_MEMBERS
-from driftbell.alerts.settings import AlertSettings
+from driftbell.alerts.record import MAX_MEMBERS, Incident
+from driftbell.alerts.settings import AlertSettings, Lifecycle
 from driftbell.collectors.store import Store
 from driftbell.detectors.finding import Cause, Finding
 
@@ -52,7 +54,22 @@ def test_the_costliest_are_told_first_and_the_storm_itself_is_told(store: Store,
     cycle(store, make().ts, *(make(workflow=f"w{n}", usd_per_hour=float(n)) for n in range(200)))
     titles = [row[0] for row in store.read().execute("SELECT message ->> 'title' FROM notifications ORDER BY id")]
     assert titles[0].startswith("w199:")
-    assert titles[-1] == "driftbell: opened incidents up 6.7 times (30 -> 200)"
+    assert titles[-1] == "driftbell: opened incidents per hour over 30 (200)"
+
+
+def test_the_calls_are_asked_about_a_bounded_number_of_incidents(store: Store, make: Make) -> None:
+    class Counting(Blind):
+        asked = 0
+
+        def impact(self, incident: Incident, now: float) -> Impact:
+            Counting.asked += 1
+            return Impact()
+
+    config = SETTINGS.model_copy(update={"lifecycle": Lifecycle(openings_per_hour=10_000)})
+    with store.write() as tx:
+        apply(tx, [make(workflow=f"w{n}") for n in range(500)], make().ts, config, Counting())
+    assert messages(store)["opened"] == 500
+    assert Counting.asked == MAX_LOOKS
 
 
 def test_what_the_storm_held_back_is_told_hour_by_hour_while_it_is_open(store: Store, make: Make) -> None:

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftbell.alerts.duration import parse_duration
 from driftbell.alerts.message import TITLE_LENGTH, title
 from driftbell.alerts.phrases import METRICS, phrase
 from driftbell.alerts.secret import SecretMissingError, resolve
 from driftbell.alerts.wording import change, duration, moment, money, quantity, signed_money
+from driftbell.detectors.duration import parse_duration
 from driftbell.detectors.finding import Finding
 
 CONTRACT_METRICS = """

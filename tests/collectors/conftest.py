@@ -141,15 +141,14 @@ def serve(store):
         grpc_port = grpc_receiver.start("127.0.0.1:0")
         wait_until(lambda: server.started)
         port = server.servers[0].sockets[0].getsockname()[1]
-        running.append((server, thread, grpc_receiver, receiver))
+        running.append((server, thread, grpc_receiver))
         return Server(store, intake, f"http://127.0.0.1:{port}", f"127.0.0.1:{grpc_port}")
 
     yield start
-    for server, thread, grpc_receiver, receiver in running:
+    for server, thread, grpc_receiver in running:
         server.should_exit = True
         thread.join(10)
         grpc_receiver.stop(1)
-        receiver.close()
 
 
 @pytest.fixture(name="wait_until")

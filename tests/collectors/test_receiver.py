@@ -215,7 +215,7 @@ def test_overload_is_503_and_what_was_accepted_is_kept(serve, store, all_calls, 
 
 
 def test_bodies_are_kept_as_they_came_when_that_is_switched_on(serve, store):
-    server = serve(Limits(keep_bodies=True))
+    server = serve(Limits(keep_bodies=("*",)))
     body = request_of(2).SerializeToString()
     post(server, body)
     post(server, gzip.compress(body), PROTOBUF | {"content-encoding": "gzip"})
@@ -242,7 +242,7 @@ def test_prompts_reach_no_row_and_no_log(serve, store, caplog):
         assert secret not in post(server, json.dumps(bad), JSON).text
         assert secret not in post(server, json.dumps(secret), JSON).text
     dump = "\n".join(line for line in store.read().iterdump())
-    chunks = [repr(unpack(data)) for (data,) in store.read().execute("SELECT data FROM chunks")]
+    chunks = [repr(unpack(store.read(), data)) for (data,) in store.read().execute("SELECT data FROM chunks")]
     for text in (dump, *chunks, caplog.text):
         assert "078-05-1120" not in text
 

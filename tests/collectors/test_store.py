@@ -165,7 +165,7 @@ def test_a_batch_that_cannot_be_understood_fails_alone(store, spans, all_calls):
     bad = [Batch(calls=[Call(1e9, "w", input_tokens=2**80)]), Batch(calls=[Call(1e9, "w", segment=["s"])])]
     with store.write():
         batches = [Batch([spans.call(1)]), *bad, Batch([spans.call(2)])]
-        futures = [store.submit(batch) for batch in batches]
+        futures = [store.submit(lambda batch=batch: batch, 0) for batch in batches]
     failures = [future.exception(10) for future in futures]
     assert [type(failure) for failure in failures] == [type(None), BadBatchError, BadBatchError, type(None)]
     assert len(all_calls(store)) == 2
@@ -174,11 +174,11 @@ def test_a_batch_that_cannot_be_understood_fails_alone(store, spans, all_calls):
 def test_more_than_the_limit_is_refused_while_the_writer_is_held_up(tmp_path, spans, wait_until):
     store = Store.open(tmp_path, max_waiting=3)
     with store.write():
-        waiting = [store.submit(Batch([spans.call(0)]))]
+        waiting = [store.submit(lambda: Batch([spans.call(0)]), 0)]
         wait_until(lambda: store.waiting[0] == 0)
-        waiting += [store.submit(Batch([spans.call(at)])) for at in range(3)]
+        waiting += [store.submit(lambda at=at: Batch([spans.call(at)]), 0) for at in range(3)]
         with pytest.raises(OverloadedError):
-            store.submit(Batch([spans.call(9)]))
+            store.submit(lambda: Batch([spans.call(9)]), 0)
     for future in waiting:
         future.result(10)
     store.close()

@@ -1,11 +1,18 @@
+import json
 from dataclasses import replace
 
 import pytest
+import requests
+from google.protobuf import json_format
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from driftbell.collectors.batch import Batch
 from driftbell.collectors.intake import Intake, Limits
 from driftbell.collectors.metrics import ReceiverMetrics
+from driftbell.collectors.retention import RetentionPolicy
+
+START = 1_760_000_000.0
 
 
 def counters(store, service="shop"):
@@ -23,6 +30,8 @@ def test_every_way_in_which_telemetry_can_be_wrong_is_counted(store, spans, put)
         "ahead": 1,
         "duplicated": 1,
         "calls": 3,
+        "lag_ms": 5_000 + 1_000_000 + 5_000,
+        "ahead_ms": 1_000_000,
     }
 
 
@@ -41,10 +50,74 @@ def test_losses_inside_the_application_are_counted_once(store, spans, put):
 
 
 def test_what_was_rejected_is_counted_for_its_service(store):
-    store.append(Batch(rejected=3, service="shop"))
-    store.append(Batch(rejected=2))
+    store.append(Batch(refused={"shop": 3}))
+    store.append(Batch(refused={"(unknown)": 2}))
     assert counters(store) == {"rejected": 3}
     assert counters(store, "(unknown)") == {"rejected": 2}
+
+
+def request_of(service: str, **fields) -> dict:
+    """A request of one call, and one without id, in OTLP/JSON."""
+    said = {
+        "gen_ai.operation.name": {"stringValue": "chat"},
+        "gen_ai.request.model": {"stringValue": "m"},
+        "gen_ai.usage.input_tokens": {"intValue": 7},
+    }
+    span = {
+        "name": "chat m",
+        "traceId": "1" * 32,
+        "spanId": "2" * 16,
+        "startTimeUnixNano": str(int(START + 900) * 10**9),
+        "endTimeUnixNano": str(int(START + 990) * 10**9),
+        "attributes": [{"key": key, "value": value} for key, value in said.items()],
+        **fields,
+    }
+    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": service}}]}
+    return {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [span, {**span, "spanId": ""}]}]}]}
+
+
+def in_protobuf(request: dict) -> bytes:
+    message = json_format.ParseDict(request, ExportTraceServiceRequest())
+    for group in message.resource_spans:
+        for span in group.scope_spans[0].spans:
+            span.trace_id, span.span_id = b"\x11" * 16, b"\x22" * 8 if span.span_id else b""
+    return message.SerializeToString()
+
+
+@pytest.mark.parametrize("encoding", ["json", "x-protobuf"])
+def test_refused_spans_are_told_of_the_service_that_sent_them(serve, store, encoding):
+    server = serve()
+    for service in ("shop", "", "desk"):
+        request = request_of(service)
+        body = json.dumps(request) if encoding == "json" else in_protobuf(request)
+        headers = {"content-type": f"application/{encoding}"}
+        assert requests.post(f"{server.url}/v1/traces", data=body, headers=headers, timeout=10).status_code == 200
+    found = {point.service: point.counters["rejected"] for point in store.trust(-1e12, 1e12)}
+    assert found == {"shop": 1, "desk": 1, "(unknown)": 1}
+
+
+@pytest.mark.parametrize(
+    ("state", "sampled"),
+    [("", 0), ("ot=th:0", 0), ("ot=th:8", 1), ("vendor=1, ot=rv:01;th:fd70a", 1), ("vendor=th:8", 0), ("ot=th:", 0)],
+)
+def test_spans_that_stand_for_others_are_counted(serve, store, state, sampled):
+    server = serve()
+    for body, kind in (
+        (json.dumps(request_of("shop", traceState=state)), "json"),
+        (in_protobuf(request_of("shop", traceState=state)), "x-protobuf"),
+    ):
+        headers = {"content-type": f"application/{kind}"}
+        assert requests.post(f"{server.url}/v1/traces", data=body, headers=headers, timeout=10).status_code == 200
+    assert counters(store).get("sampled", 0) == 2 * sampled
+
+
+def test_calls_that_are_too_old_are_told_of_their_service(store, spans, put):
+    put(spans.call(995))
+    with store.write() as db:
+        db.execute("UPDATE workflows SET calls_purged = ?", [START + 990])
+    store.retain(START + 1000, RetentionPolicy())
+    put(spans.call(980))
+    assert counters(store)["too_old"] == 1
 
 
 def test_services_beyond_the_limit_are_counted_together(store, spans, put, monkeypatch):

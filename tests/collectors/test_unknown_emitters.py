@@ -113,13 +113,21 @@ def test_our_span_around_several_calls_sums_tokens_and_prices_each_by_its_model(
     assert call.cost_usd == pytest.approx((1000 * 2 + 100 * 10 + 500 * 1 + 50 * 4) / 1e6)
 
 
-def test_our_span_around_our_spans_only_lends_them_its_labels() -> None:
+def test_our_span_around_our_span_of_another_workflow_is_a_call_without_its_usage() -> None:
     outer = observed()
     inner = span(
         "draft", outer, 0.5, 1.0, scope="driftbell", a={"gen_ai.operation.name": "chat", "driftbell.workflow": "draft"}
     )
-    call = only(outer, inner, chat(inner, 0.6, 0.5))
+    call, around = sorted(calls(outer, inner, chat(inner, 0.6, 0.5)), key=lambda one: one.workflow)
     assert (call.workflow, call.segment, call.input_tokens) == ("draft", "de", 100)
+    assert (around.workflow, around.segment, around.input_tokens) == ("refunds", "de", None)
+
+
+def test_our_span_around_our_span_of_the_same_workflow_only_lends_it_its_labels() -> None:
+    outer = observed()
+    inner = span("refunds", outer, 0.5, 1.0, scope="driftbell", a={"driftbell.workflow": "refunds"})
+    call = only(outer, inner, chat(inner, 0.6, 0.5))
+    assert (call.span_id, call.segment, call.input_tokens) == (inner.span_id, "de", 100)
 
 
 def test_attempts_that_our_sdk_tells_of_are_counted_once() -> None:

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from driftbell.collectors.records import Record
-from driftbell.detectors.replay import LATENESS, Replay
+from driftbell.collectors.rollup import rollup
+from driftbell.detectors.replay import LATENESS, Memory, Replay
 from driftbell.detectors.settings import DetectorSettings
 from tests.detectors.traffic import DAY, HOUR, MONDAY, after, calls, findings, set_to
 
@@ -37,3 +38,19 @@ def test_a_stray_time_stamp_decades_away_costs_no_time() -> None:
     ordered = calls(2, 20, 3)
     _, replay = replayed([replace(ordered[0], ts=100.0), *ordered, replace(ordered[0], ts=4_102_444_800.0)])
     assert replay.too_late <= 2
+
+
+def test_the_days_that_a_replay_remembers_are_the_sums_of_their_minutes() -> None:
+    minutes = rollup(calls(2, 20, 4))
+    memory = Memory()
+    for point in minutes:
+        memory.add([point])
+    for day in (1, 2):
+        memory.end_day(int(MONDAY + day * DAY))
+    for day in (0, 1):
+        begin = MONDAY + day * DAY
+        whole = memory.points("claims", begin, begin + DAY, "day")
+        assert sum(point.calls for point in whole) == sum(
+            begin <= p.key.minute < begin + DAY and p.calls for p in minutes
+        )
+        assert {point.key.minute for point in whole} == {begin}

@@ -1,29 +1,30 @@
 """The real OpenTelemetry Collector with the shipped configurations."""
 
+import hashlib
 import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import requests
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGURATIONS = ROOT / "otel-config"
 
 
 def collector() -> Path:
-    """The binary: the one named by DRIFTBELL_COLLECTOR, else one that was built before; skips without any."""
+    """The binary: the one named by DRIFTBELL_COLLECTOR, else the one built of this manifest; skips without any."""
     named = os.environ.get("DRIFTBELL_COLLECTOR")
-    built = sorted(ROOT.glob(".cache/collector-*/otelcol-driftbell"))
     if named:
         return Path(named)
-    if not built:
+    manifest = hashlib.sha256((CONFIGURATIONS / "builder.yaml").read_bytes()).hexdigest()[:16]
+    built = ROOT / ".cache" / f"collector-{manifest}" / "otelcol-driftbell"
+    if not built.exists():
         pytest.skip("no OpenTelemetry Collector: otel-config/build-collector makes one (needs Go)")
-    return built[-1]
+    return built
 
 
 def free_port() -> int:
@@ -33,33 +34,46 @@ def free_port() -> int:
 
 
 @contextmanager
-def gateway(driftbell: str, queue: Path, log: Path) -> Iterator[tuple[subprocess.Popen[bytes], str, str]]:
-    """The gateway in front of the service at the URL ``driftbell``: its process, OTLP/HTTP URL and gRPC address."""
+def running(
+    configurations: Sequence[str], log: Path, options: Sequence[str] = (), **environment: str
+) -> Iterator[tuple[subprocess.Popen[bytes], str, str]]:
+    """A Collector with these files of `CONFIGURATIONS`: its process, OTLP/HTTP URL and gRPC address."""
     grpc, http, health = (f"127.0.0.1:{free_port()}" for _ in range(3))
-    environment = {
-        **os.environ,
-        "DRIFTBELL_ENDPOINT": driftbell,
-        "QUEUE_DIR": str(queue),
-        "OTLP_GRPC": grpc,
-        "OTLP_HTTP": http,
-        "HEALTH": health,
-    }
-    command = [collector(), "--config", CONFIGURATIONS / "gateway.yaml"]
-    with log.open("ab") as output, subprocess.Popen(command, env=environment, stdout=output, stderr=output) as process:
+    given = {**os.environ, "OTLP_GRPC": grpc, "OTLP_HTTP": http, "HEALTH": health, **environment}
+    files = [part for name in configurations for part in ("--config", str(CONFIGURATIONS / name))]
+    command = [str(collector()), *files, *options]
+    with log.open("ab") as output, subprocess.Popen(command, env=given, stdout=output, stderr=output) as process:
         try:
-            _wait_until_healthy(f"http://{health}", process, log)
+            _wait_until(lambda: _listens(grpc) and _listens(http), process, log)
             yield process, f"http://{http}", grpc
         finally:
             process.terminate()
             process.wait(30)
 
 
-def _wait_until_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+@contextmanager
+def gateway(
+    driftbell: str, queue: Path, log: Path, *more: str, **environment: str
+) -> Iterator[tuple[subprocess.Popen[bytes], str, str]]:
+    """The gateway, with ``more`` files, in front of the service at the URL ``driftbell``; see `running`."""
+    given = {"DRIFTBELL_ENDPOINT": driftbell, "QUEUE_DIR": str(queue), **environment}
+    with running(["gateway.yaml", *more], log, **given) as started:
+        yield started
+
+
+def _listens(address: str) -> bool:
+    host, _, port = address.partition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _wait_until(condition: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if requests.get(url, timeout=1).ok:
-                return
-        except requests.RequestException:
-            time.sleep(0.05)
+        if condition():
+            return
+        time.sleep(0.05)
     raise AssertionError(f"the collector did not start: {log.read_text()[-2000:]}")

@@ -41,6 +41,12 @@ class Running:
     def post(self, path: str, **options) -> requests.Response:
         return requests.post(self.url + path, timeout=10, **options)
 
+    def delete(self, path: str, **options) -> requests.Response:
+        return requests.delete(self.url + path, timeout=10, **options)
+
+    def request(self, method: str, path: str, **options) -> requests.Response:
+        return requests.request(method, self.url + path, timeout=10, **options)
+
     def send(self, *calls: Call, **headers: str) -> requests.Response:
         """Calls as spans of our own dialect."""
         (body,) = encode.requests((Record(call.ts, call, (), None) for call in calls), 0.0, batch=10_000)

@@ -1,7 +1,9 @@
 """A collector that keeps what it is sent, and a monitor configured to send to it."""
 
+import contextlib
 import gzip
 import http.server
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -39,6 +41,8 @@ class Collector:
     bodies: list[bytes] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
     last_headers: Any = None
+    last_path: str = ""
+    requests: int = 0
     hold: threading.Event | None = None
 
     def received(self) -> list[SentSpan]:
@@ -83,9 +87,22 @@ def value(given: Any) -> Any:
     return getattr(given, kind)
 
 
-@pytest.fixture
-def collector() -> Iterator[Collector]:
-    kept = Collector()
+@contextlib.contextmanager
+def serving(handler: type[http.server.BaseHTTPRequestHandler], tls: ssl.SSLContext | None = None) -> Iterator[int]:
+    """A server on the loopback; its port."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients that hang up are expected
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    yield server.server_port
+    server.shutdown()
+    server.server_close()
+
+
+def keeping(kept: Collector) -> type[http.server.BaseHTTPRequestHandler]:
+    """What answers for a collector."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -94,28 +111,50 @@ def collector() -> Iterator[Collector]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.headers["Content-Encoding"] == "gzip":
                 body = gzip.decompress(body)
+            kept.requests += 1
             if kept.hold is not None:
                 kept.hold.wait(20)
-            kept.last_headers = self.headers
+            kept.last_headers, kept.last_path = self.headers, self.path
             kept.bodies.append(body)
             self.send_response(kept.status)
             for name, text in kept.headers.items():
                 self.send_header(name, text)
             self.send_header("Content-Length", str(len(kept.body)))
-            self.end_headers()
-            self.wfile.write(kept.body)
+            with contextlib.suppress(OSError):  # the client may have given up
+                self.end_headers()
+                self.wfile.write(kept.body)
 
         def log_message(self, *_: object) -> None:
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    kept.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield kept
-    server.shutdown()
-    server.server_close()
+    return Handler
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    kept = Collector()
+    with serving(keeping(kept)) as port:
+        kept.url = f"http://127.0.0.1:{port}"
+        yield kept
+
+
+@pytest.fixture
+def serving_tls() -> Iterator[Callable[[Collector, ssl.SSLContext, bool], str]]:
+    """Puts a collector behind TLS, with or without a certificate that the client must show; gives the address."""
+    with contextlib.ExitStack() as running:
+
+        def start(kept: Collector, context: ssl.SSLContext, mutual: bool) -> str:
+            context.verify_mode = ssl.CERT_REQUIRED if mutual else ssl.CERT_NONE
+            return f"https://127.0.0.1:{running.enter_context(serving(keeping(kept), context))}"
+
+        yield start
+
+
+@pytest.fixture
+def serving_proxy() -> Iterator[Callable[[type[http.server.BaseHTTPRequestHandler]], int]]:
+    """Runs a proxy; gives its port."""
+    with contextlib.ExitStack() as running:
+        yield lambda handler: running.enter_context(serving(handler))
 
 
 @pytest.fixture(autouse=True)

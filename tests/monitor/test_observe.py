@@ -1,4 +1,7 @@
 import asyncio
+import functools
+import threading
+import weakref
 
 import pytest
 
@@ -73,6 +76,80 @@ def test_nested_calls_are_parent_and_child(recording):
     inner, parent = recording.spans()
     assert inner.parent_id == parent.span_id
     assert inner.trace_id == parent.trace_id
+
+
+def test_all_kinds_of_methods_and_callables_are_observed(recording):
+    class Callable:
+        def __call__(self):
+            return 1
+
+    class Service:
+        @monitor.observe("above")
+        @classmethod
+        def above(cls):
+            return cls
+
+        @classmethod
+        @monitor.observe("below")
+        def below(cls):
+            return cls
+
+        @monitor.observe
+        @staticmethod
+        def free():
+            return 2
+
+        @monitor.observe()
+        def method(self):
+            return self
+
+    service = Service()
+    assert Service.above() is Service.below() is service.above() is Service
+    assert (Service.free(), service.free(), service.method()) == (2, 2, service)
+    assert monitor.observe("object")(Callable())() == 1
+    assert monitor.observe("partial")(functools.partial(max, 3))(4) == 4
+    names = [span.name.rpartition(".")[2] for span in recording.spans()]
+    assert names == ["above", "below", "above", "free", "free", "method", "object", "partial"]
+
+
+def test_what_is_no_function_is_left_as_it_is(recording):
+    class Model:
+        @monitor.observe
+        @property
+        def name(self):
+            return "m"
+
+    assert monitor.observe(Model) is Model
+    assert monitor.observe("answers")(Model) is Model
+    assert Model().name == "m"
+    assert monitor.observe(17)(lambda: 3)() == 3
+    assert recording.span().name.endswith("<lambda>")
+
+
+def test_a_block_may_end_in_another_thread_than_it_began_in(recording):
+    """As the blocks of web frameworks do whose dependencies run in a pool of threads."""
+    block = monitor.observe("answers")
+    for step in (block.__enter__, lambda: block.__exit__(None, None, None)):
+        thread = threading.Thread(target=step)
+        thread.start()
+        thread.join()
+    assert recording.span().name == "answers"
+
+
+def test_the_arguments_of_a_call_are_let_go_when_it_ends(recording):
+    class Document:
+        pass
+
+    @monitor.observe("inner")
+    def inner(document):
+        return None
+
+    document = Document()
+    alive = weakref.ref(document)
+    with monitor.observe("outer"):
+        inner(document)
+        del document
+        assert alive() is None
 
 
 def test_a_body_enriches_its_call(recording):

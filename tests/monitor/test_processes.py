@@ -55,6 +55,52 @@ def test_forked_workers_send_their_own_calls_once_and_none_of_their_parent(colle
     assert len({span.resource["service.instance.id"] for span in spans}) == 5
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_workers_that_run_no_exit_handlers_send_their_last_calls(collector):
+    run(f"""
+        import multiprocessing
+        from driftbell import monitor
+        monitor.configure(endpoint={collector.url!r})
+        def work(n):
+            with monitor.observe("child"):
+                pass
+        workers = [multiprocessing.get_context("fork").Process(target=work, args=(n,)) for n in range(3)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(10)
+            assert worker.exitcode == 0
+        """)
+    assert [span.name for span in collector.received()] == ["child"] * 3
+
+
+def test_finalizers_may_make_calls_wherever_they_run(collector):
+    """A finalizer runs at any allocation, also in the middle of our own work, and must not wait for itself."""
+    out = run(
+        f"""
+        import gc
+        from driftbell import monitor
+        monitor.configure(endpoint={collector.url!r})
+        class Dropped:
+            def __init__(self):
+                self.itself = self
+            def __del__(self):
+                monitor.marker("release")
+        gc.set_threshold(5, 2, 2)
+        for _ in range(3000):
+            Dropped()
+            with monitor.observe("answers"):
+                pass
+        gc.set_threshold(700)
+        monitor.flush()
+        print("alive")
+        """,
+        OTEL_BSP_MAX_QUEUE_SIZE="4",
+        OTEL_BSP_MAX_EXPORT_BATCH_SIZE="2",
+    )
+    assert out == "alive\n"
+
+
 def test_every_thread_records_its_calls(recording):
     @monitor.observe("answers", segment=str)
     def answer(n):

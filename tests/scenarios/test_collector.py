@@ -1,21 +1,16 @@
 """Through the real OpenTelemetry Collector: the shipped configurations run, lose nothing, and let no text pass."""
 
-import gzip
 import os
-import queue
 import subprocess
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import requests
 from collector_process import CONFIGURATIONS, collector, free_port, gateway
 from driftbell_process import serving
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from otlp_recorder import recording
 from running_service import CALL
 
 from driftbell.collectors.records import Record
@@ -68,23 +63,6 @@ def test_every_call_arrives_exactly_once_though_driftbell_is_away_for_a_while(tm
             assert requests.post(f"{http}/v1/traces", data=body, headers=PROTOBUF, timeout=10).ok
     with gateway(driftbell, waiting, log), serving(tmp_path / "data", port=port) as (_, url):
         assert wait_for(url, 400) == list(range(400))
-
-
-@contextmanager
-def recording() -> Iterator[tuple[str, queue.Queue[bytes]]]:
-    """An endpoint in the place of driftbell that keeps what it is sent."""
-    received: queue.Queue[bytes] = queue.Queue()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            received.put(gzip.decompress(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}", received
-        server.shutdown()
 
 
 def test_texts_and_secrets_do_not_pass_the_gateway(tmp_path):

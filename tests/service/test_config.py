@@ -137,3 +137,33 @@ def test_what_is_no_address_is_refused(text):
 def test_channels_without_a_route_are_refused(tmp_path):
     told = complaint(tmp_path, FULL.replace("  routes: [{channels: [hook]}]\n", ""))
     assert "nobody would be told" in told
+
+
+def test_a_metric_that_does_not_exist_is_refused_with_the_nearest_name(tmp_path):
+    told = complaint(tmp_path, "detectors:\n  worth: {cost_per_cal: 1.3}\n")
+    assert "line 2: detectors.worth: unknown metric 'cost_per_cal', did you mean cost_per_call?" in told
+    told = complaint(tmp_path, "detectors:\n  limits:\n    - {metric: latency, above: 5000}\n")
+    assert "line 3: detectors.limits.0.metric: unknown metric 'latency', did you mean latency_ms?" in told
+    told = complaint(tmp_path, "detectors:\n  budgets:\n    - {usd: 3, per: dya}\n")
+    assert "detectors.budgets.0.per" in told
+    told = complaint(tmp_path, "detectors:\n  limits:\n    - {metric: status, abov: 5}\n")
+    assert "did you mean above?" in told
+    load_config(written(tmp_path, "detectors:\n  worth: {eval.groundedness: 0.9}\n"))
+
+
+def test_workflows_have_a_retention_of_their_own(tmp_path):
+    file = tmp_path / "driftbell.yaml"
+    own = "workflows: {claims-*: {calls: 5d}}"
+    file.write_text(f"retention: {{calls: 20d, bodies: 1d, {own}}}\nkeep_bodies: [claims-*]\n")
+    config = load_config(file)
+    policy = config.retention.policy()
+    assert (policy.of("claims-eu").calls, policy.of("triage").calls) == (5, 20)
+    assert (policy.of("claims-eu").bodies, policy.longest) == (1, 20)
+    assert config.keep_bodies == ["claims-*"]
+
+
+def test_a_retention_that_does_not_grow_is_told_for_its_workflow(tmp_path):
+    file = tmp_path / "driftbell.yaml"
+    file.write_text("retention: {workflows: {claims-*: {calls: 1d}}}\n")
+    with pytest.raises(ConfigError, match=r"claims-\*"):
+        load_config(file)

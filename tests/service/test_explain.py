@@ -86,7 +86,7 @@ def test_an_incident_is_taken_and_closed_over_the_api(running):
     closed = service.post(f"{path}/resolve", json={"by": "ana"}).json()
     assert (closed["state"], closed["resolved_by"]) == ("resolved", "ana")
     assert service.get("/api/v1/incidents?state=resolved").json()["incidents"][0]["id"] == incident.id
-    assert service.post(f"{path}/resolve", json={}).status_code == 400
+    assert service.post(f"{path}/resolve", json={}).status_code == 409
     history = service.get(path).json()["history"]
     assert [event["reason"] for event in history if event["kind"] == "person"]
 

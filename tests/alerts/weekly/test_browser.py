@@ -114,4 +114,11 @@ def test_the_decisions_stand_on_the_first_screen_of_a_phone(mails, opened):
     assert page.evaluate("document.querySelectorAll('.verb')[0].getBoundingClientRect().bottom") < 800
     details = page.get_by_text("DETAILS", exact=True).bounding_box()
     assert details is not None
-    assert details["y"] < 2.1 * 800
+    assert details["y"] < 1.5 * 800
+
+
+def test_everything_before_the_details_is_one_screen_on_a_desktop(mails, opened):
+    for html in mails:
+        details = opened(html, 1200, "light").get_by_text("DETAILS", exact=True).bounding_box()
+        assert details is not None
+        assert details["y"] < 900

@@ -3,6 +3,7 @@
 import json
 import re
 import string
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -74,11 +75,11 @@ def test_it_says_what_happened_who_should_act_and_how_sure_that_is(single, insur
     text = " ".join(text_of(single, insurer).split())
     assert "Each accepted suggestion cost 6.43c, up from the usual 4.71c" in text
     assert "longer inputs in high-risk" in text
-    assert "Owner: Claims AI. (likely cause)" in text
-    assert "128 of 938 tasks" in text
+    assert "Owner: Claims AI (likely cause)" in text
+    assert "(128 of 938)" in text
     assert "review score “groundedness”" in text
     assert "no real change" in text
-    assert "Tue 10 Nov 09:12 prompt v14 live" in text
+    assert "Tue 09:12 prompt v14 live" in text
 
 
 def test_the_parts_as_printed_add_up_to_the_change_as_printed(single, insurer):
@@ -100,8 +101,8 @@ def test_every_number_names_the_command_that_recomputes_it(numbers, insurer):
     letter = compose(numbers, insurer.SETTINGS)
     body = as_json(numbers, letter, recommend(numbers))
     for one in body["workflows"]:
-        assert all(figure["recompute"].startswith("driftbell summary --workflow") for figure in one["figures"])
-        assert "--week 2026-W46 --zone Europe/Berlin" in one["recompute"]
+        assert all(figure["recompute"] == one["recompute"] for figure in one["figures"])
+        assert one["recompute"].startswith("driftbell summary --week 2026-W46 --zone Europe/Berlin --workflow ")
     assert all(one["recompute"].startswith("driftbell ") for one in body["recommendations"])
     assert "driftbell summary" in render(letter).text
     assert json.loads(json.dumps(body)) == body
@@ -201,3 +202,46 @@ def test_a_first_week_is_not_said_to_be_as_usual(insurer, records, workflows):
     assert "compare with" in rendered.text.splitlines()[0] + rendered.text.splitlines()[1]
     for claim in ("as usual", "like the others"):
         assert claim not in told
+
+
+def test_a_feature_that_needs_a_decision_is_never_said_to_be_unchanged(insurer):
+    told = [
+        replace(one, workflow=f"feature-{i}", ended_at=insurer.WEEK.end - 3600, extra_usd=50.0)
+        for i, one in enumerate(insurer.facts(insurer.WEEK).told)
+    ]
+    week = week_named("2026-W46")
+    days = Days(week)
+    calls = [
+        Call(days.edges[day] + i, f"feature-{n}", model="m", cost_usd=0.01)
+        for n in range(4)
+        for day in range(35)
+        for i in range(40)
+    ]
+    rules = {"feature-3": {"worth_per_outcome": 0.005, "stop": {"above_worth_weeks": 2}}}
+    settings = WeeklySettings.model_validate({"workflows": rules})
+    numbers = weekly_numbers(rollup(calls), week, Facts(told=told), settings, EVERYONE)
+    letter = compose(numbers, settings)
+    asked = {one.workflow for one in recommend(numbers) if one.is_decision}
+    assert asked == {"feature-0", "feature-1", "feature-3"}
+    assert {row.cells[0]: row.cells[-1] for row in letter.rows} == {
+        "feature-0": "incident, over now",
+        "feature-1": "incident, over now",
+        "feature-3": "costs more than its worth",
+        "All 4 together": "usually $11",
+    }
+    assert letter.subject.endswith("figures as usual, 2 incidents, all over - 3 decisions")
+    assert "worked as usual" not in letter.headline
+    assert ("QUIET", ("feature-2: same as usual",)) in [(s.name, s.lines) for s in letter.sections]
+
+
+def test_the_alarms_are_told_beside_what_was_promised(insurer, records):
+    facts = insurer.facts(insurer.WEEK)
+    false = [replace(facts.told[0], id=f"i{i}", verdict="false_alarm") for i in range(2)]
+    numbers = insurer.numbers(records=records, told=replace(facts, told=[*false, facts.told[1]]))
+    text = " ".join(text_of(numbers, insurer).split())
+    assert "3 pages in four weeks, 2 acknowledged, 2 as false (promised: at most 1 a month per feature)" in text
+    alarms = as_json(numbers, compose(numbers, insurer.SETTINGS), ())["alarms"]
+    assert (alarms["pages"], alarms["acknowledged"], alarms["false_pages"]) == (3, 2, 2)
+    assert alarms["promised_false_pages"] == pytest.approx(3 * 28 / 30.44)
+    alone = insurer.numbers(("claims-triage",), records, told=replace(facts, told=false))
+    assert "2 as false (more than promised: at most 1 a month)" in " ".join(text_of(alone, insurer).split())

@@ -56,7 +56,7 @@ def test_a_quiet_week_asks_for_nothing():
 def test_an_open_incident_is_to_be_fixed_by_its_owner_with_its_cause_and_how_sure_that_is():
     (one,) = advice(told=[incident(extra_usd=44.0)])
     assert (one.verb, one.rule, one.owner, one.sure) == ("FIX", "open_incident", "Claims AI", "likely cause")
-    assert one.text == "cost per call up 62%, still open. Cost so far $44. Prompt v14 doubled the input."
+    assert one.text == "cost per call up 62%, still open, $44 so far. Prompt v14 doubled the input."
     assert one.command == "driftbell explain i1"
 
 
@@ -74,7 +74,7 @@ def test_a_dearer_outcome_is_to_be_fixed_with_what_it_costs():
     (one,) = advice(cost=(0.1, 0.101, 0.099, 0.1, 0.15))
     assert (one.verb, one.rule) == ("FIX", "worse_figure")
     assert one.usd_per_week == pytest.approx(0.05 * 280)
-    assert "That is $14 more this week." in one.text
+    assert ", $14 more this week." in one.text
 
 
 def test_nobody_is_asked_to_act_on_cents():

@@ -86,6 +86,25 @@ def test_downtime_loses_no_period_but_those_overtaken_by_a_newer_one(zone, hour,
     assert set(periods) == expected
 
 
+@pytest.mark.parametrize(
+    ("zone", "hour", "around"),
+    [
+        ("Europe/Berlin", 2, datetime(2026, 3, 29, 1, tzinfo=UTC)),  # 02:00 is skipped
+        ("Europe/Berlin", 2, datetime(2026, 10, 25, 1, tzinfo=UTC)),  # 02:00 comes twice
+        ("America/New_York", 2, datetime(2026, 3, 8, 7, tzinfo=UTC)),
+        ("America/New_York", 1, datetime(2026, 11, 1, 6, tzinfo=UTC)),
+        ("Australia/Lord_Howe", 2, datetime(2026, 4, 4, 15, tzinfo=UTC)),  # by half an hour
+    ],
+)
+def test_an_hour_that_the_clocks_skip_or_repeat_sends_once(zone, hour, around):
+    configured = one(zone, "sunday", hour, wait_hours=0)
+    edge = around.timestamp()
+    sent = run(configured, [edge - 3 * DAY + i * 300 for i in range(6 * 24 * 12)])
+    assert len(sent) == 1
+    assert abs(sent[0][1] - edge) <= 2 * HOUR
+    assert not sent[0][2]
+
+
 def test_after_three_days_off_the_summary_comes_once_and_says_it_is_late():
     configured = one()
     monday = send_moment(week_named("2026-W46", "Europe/Berlin"), configured.recipients[0], 2)

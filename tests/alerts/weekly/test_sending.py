@@ -15,7 +15,7 @@ from driftbell.alerts.history import listed
 from driftbell.alerts.schema import MIGRATIONS
 from driftbell.alerts.settings import AlertSettings, EmailSection
 from driftbell.alerts.summary import WeeklyMail, again, asked_for, summarise, trial
-from driftbell.alerts.weekly import periods
+from driftbell.alerts.weekly import archive, periods, readers
 from driftbell.alerts.weekly.numbers import Facts, weekly_numbers
 from driftbell.alerts.weekly.schedule import send_moment
 from driftbell.alerts.weekly.settings import EVERYONE, Recipient, WeeklySettings
@@ -242,7 +242,9 @@ def test_a_real_smtp_server_receives_it_with_one_click_to_leave(service):
 
 
 def test_a_trial_goes_to_one_person_and_is_another_mail(configured, source, insurer, due):
-    mail = trial(source, configured, READER, insurer.WEEK, "driftbell@example.org", "me@example.org", due)
+    summary = summarise(source, configured, READER, insurer.WEEK)
+    mail = trial(summary, "driftbell@example.org", "me@example.org", due)
+    assert mail["List-Unsubscribe"] is None
     assert mail["To"] == "me@example.org"
     assert "trial" in mail["Message-ID"]
 
@@ -250,10 +252,11 @@ def test_a_trial_goes_to_one_person_and_is_another_mail(configured, source, insu
 def test_what_was_sent_can_be_sent_again_byte_for_byte(service, open_store, configured, insurer):
     post = Post()
     service(post).wake()
-    mail = again(open_store().read(), configured, READER, insurer.WEEK, "driftbell@example.org")
-    assert mail.as_bytes() == post.mails[0].as_bytes()
-    narrowed = READER.model_copy(update={"workflows": ("policy-search",)})
-    assert again(open_store().read(), configured, narrowed, insurer.WEEK, "driftbell@example.org") is None
+    with open_store().write() as tx:
+        (mail,) = again(tx, configured, READER, insurer.WEEK, "driftbell@example.org", 0.0)
+        assert mail.as_bytes() == post.mails[0].as_bytes()
+        narrowed = READER.model_copy(update={"workflows": ("policy-search",)})
+        assert again(tx, configured, narrowed, insurer.WEEK, "driftbell@example.org", 0.0) == []
 
 
 def test_what_was_sent_can_be_shown_again_as_it_was(service, open_store):
@@ -262,6 +265,88 @@ def test_what_was_sent_can_be_shown_again_as_it_was(service, open_store):
     kept = periods.frozen(open_store().read(), READER.name, PERIOD)
     assert kept.rendered.text.split() == post.mails[0].get_body(("plain",)).get_content().split()
     assert '"week": "2026-W46"' in kept.numbers
+
+
+def test_the_frozen_summaries_are_listed_and_given_as_data(service, open_store):
+    service(Post()).wake()
+    (one,) = archive.stored(open_store().read())
+    assert (one.recipient, one.week, one.state, one.late) == (READER.name, "2026-W46", "sent", False)
+    data = archive.load(open_store().read(), one.recipient, one.week)
+    assert data["subject"] == one.subject
+    assert data["letter"]["table"]["rows"][0]["cells"][0] == "Total cost"
+    assert [w["workflow"] for w in data["workflows"]] == ["claims-triage"]
+    assert archive.load(open_store().read(), one.recipient, one.week, "other")["workflows"] == []
+    assert archive.load(open_store().read(), one.recipient, "2026-W40") is None
+    assert archive.stored(open_store().read(), "somebody else") == []
+
+
+@pytest.fixture
+def two_readers(configured, source, open_store, due):
+    """A weekly mail to two addresses of one recipient, with links to leave on our own page."""
+    both = READER.model_copy(update={"email": ("owner@example.org", "deputy@example.org")})
+    update = {"recipients": (both,), "unsubscribe": None, "page": "https://driftbell.example.org"}
+    settings, clock = configured.model_copy(update=update), Clock(due - 86_400)
+
+    def start(post) -> WeeklyMail:
+        return WeeklyMail(settings, source, open_store().write, post, "driftbell@example.org", clock)
+
+    start(Post()).wake()
+    clock.now = due
+    start.clock = clock
+    return start
+
+
+def token_of(mail: EmailMessage) -> str:
+    link = mail["List-Unsubscribe"].strip("<>")
+    assert link in mail.get_body(("plain",)).get_content()
+    assert link in mail.get_body(("html",)).get_content().replace("=\n", "")
+    return link.removeprefix("https://driftbell.example.org/act/unsubscribe/")
+
+
+def test_each_address_gets_a_mail_and_a_link_to_leave_of_its_own(two_readers):
+    post = Post()
+    two_readers(post).wake()
+    assert [mail["To"] for mail in post.mails] == ["owner@example.org", "deputy@example.org"]
+    assert len({token_of(mail) for mail in post.mails}) == 2
+    assert all(mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click" for mail in post.mails)
+
+
+def test_who_left_gets_no_more_mail_and_the_others_do(two_readers, open_store):
+    post = Post()
+    two_readers(post).wake()
+    with open_store().write() as tx:
+        readers.leave(tx, token_of(post.mails[0]), 1.0)
+    two_readers.clock.now += 7 * 86_400
+    two_readers(post).wake()
+    assert [mail["To"] for mail in post.mails[2:]] == ["deputy@example.org"]
+    assert post.mails[2]["References"] == post.mails[1]["References"]
+    with open_store().write() as tx:
+        readers.leave(tx, token_of(post.mails[1]), 1.0)
+    two_readers.clock.now += 8 * 86_400
+    nobody = two_readers(post)
+    assert (nobody.wake(), nobody.overdue()) == ([], [])
+    with open_store().write() as tx:
+        readers.come_back(tx, token_of(post.mails[0]))
+    two_readers(post).wake()
+    assert [mail["To"] for mail in post.mails[3:]] == ["owner@example.org"]
+
+
+def test_one_refused_address_is_tried_again_without_a_second_mail_to_the_other(two_readers):
+    post = Post(None, "refused_451")
+    assert [one.result for one in two_readers(post).wake()] == ["failed"]
+    two_readers.clock.now += periods.LEASE + 1
+    assert [one.result for one in two_readers(post).wake()] == ["sent"]
+    assert [mail["To"] for mail in post.mails] == ["owner@example.org", "deputy@example.org"]
+
+
+def test_an_address_that_perhaps_got_it_is_reported_and_the_other_still_served(two_readers):
+    post = Post("connection_lost", "refused_451")
+    weekly = two_readers(post)
+    assert [one.result for one in weekly.wake()] == ["failed"]
+    two_readers.clock.now += periods.LEASE + 1
+    assert [one.result for one in weekly.wake()] == ["uncertain"]
+    assert [mail["To"] for mail in post.mails] == ["deputy@example.org"]
+    assert [one.state for one in weekly.overdue()] == ["uncertain"]
 
 
 def test_old_periods_are_dropped(store):
@@ -274,13 +359,13 @@ def test_old_periods_are_dropped(store):
 
 
 def test_what_is_asked_for_on_the_command_line(configured, due):
-    assert asked_for(WeeklySettings(), due, None, None, None, None)[0].name == "everyone"
-    who, week = asked_for(configured, due, "2026-W46", "policy-search", None, READER.name)
-    assert (who.workflows, week.name, week.zone_name) == (("policy-search",), "2026-W46", "Europe/Berlin")
+    assert asked_for(WeeklySettings(), due, None, None, None)[0].name == "everyone"
+    who, week = asked_for(configured, due, "2026-W46", None, READER.name)
+    assert (who, week.name, week.zone_name) == (READER, "2026-W46", "Europe/Berlin")
     with pytest.raises(ValueError, match="Claims owner"):
-        asked_for(configured, due, None, None, None, "nobody")
+        asked_for(configured, due, None, None, "nobody")
     with pytest.raises(ValueError, match="2026-W46"):
-        asked_for(configured, due, "last", None, None, None)
+        asked_for(configured, due, "last", None, None)
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Asia/Kolkata"])

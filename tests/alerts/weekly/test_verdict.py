@@ -2,10 +2,11 @@
 
 import random
 
+import numpy as np
 import pytest
 
 from driftbell.alerts.weekly.tally import Series
-from driftbell.alerts.weekly.verdict import Worth, compare, discoveries, judge
+from driftbell.alerts.weekly.verdict import Worth, compare, discoveries, judge, weighed
 
 WORTH = Worth(0.05, 0.01)
 
@@ -19,7 +20,7 @@ def series(shares: list[float], trials: int = 200, chance: random.Random | None 
 
 
 def verdict(of: Series, good: int = -1, **more) -> tuple[str, str]:
-    comparison = compare(of, WORTH, share=True, least=30, **more)
+    (comparison,) = weighed([compare(of, WORTH, share=True, least=30, **more)])
     return judge(comparison, discoveries([comparison])[0], good)
 
 
@@ -69,7 +70,7 @@ def test_of_many_unchanged_figures_hardly_any_is_called_changed(day_noise, week_
         shares = [0.1 * weeks[d // 7] * chance.lognormvariate(0, day_noise) for d in range(35)]
         hits = [sum(chance.random() < share for _ in range(60)) for share in shares]
         comparisons.append(compare(Series([float(h) for h in hits], [60.0] * 35), WORTH, share=True, least=30))
-    assert sum(discoveries(comparisons)) <= 2
+    assert sum(discoveries(weighed(comparisons))) <= 2
 
 
 def test_of_what_is_told_among_many_nearly_all_is_real():
@@ -80,7 +81,7 @@ def test_of_what_is_told_among_many_nearly_all_is_real():
         shares = [0.1 * chance.lognormvariate(0, 0.2) * (1.8 if real and d >= 28 else 1) for d in range(35)]
         comparisons.append(compare(series(shares, 150, chance), WORTH, share=True, least=30))
         truth.append(real)
-    told = discoveries(comparisons)
+    told = discoveries(weighed(comparisons))
     wrong = sum(said and not is_real for said, is_real in zip(told, truth, strict=True))
     found = sum(said and is_real for said, is_real in zip(told, truth, strict=True))
     assert found >= 34
@@ -89,3 +90,57 @@ def test_of_what_is_told_among_many_nearly_all_is_real():
 
 def test_nothing_compared_is_nothing_told():
     assert discoveries([]) == []
+
+
+def mail(kind: str, chance: np.random.Generator, *, week: float, day: float, figures: int = 20) -> list[Series]:
+    """Figures of one summary in which nothing changes, whose weeks and days swing by so much (log scale)."""
+    trials = np.tile([1000.0] * 5 + [400.0] * 2, 5)
+    made = []
+    for _ in range(figures):
+        level = np.exp(np.repeat(chance.normal(0, week, 5), 7) + chance.normal(0, day, 35))
+        if kind == "share":
+            hits = chance.binomial(trials.astype(int), np.minimum(0.1 * level, 1)).astype(float)
+        else:
+            hits = level * trials * chance.normal(1, 1 / np.sqrt(trials))
+        made.append(Series(hits.tolist(), trials.tolist()))
+    return made
+
+
+def told_falsely(kind: str, mails: int = 150, **swings: float) -> float:
+    """Share of the summaries that tell a change though there is none."""
+    chance, wrong = np.random.default_rng(8), 0
+    for _ in range(mails):
+        share = kind == "share"
+        compared = weighed([compare(s, WORTH, share=share, least=30) for s in mail(kind, chance, **swings)])
+        verdicts = [judge(c, real, -1)[0] for c, real in zip(compared, discoveries(compared), strict=True)]
+        wrong += any(verdict in ("Better", "Worse") for verdict in verdicts)
+    return wrong / mails
+
+
+@pytest.mark.parametrize("kind", ["share", "money"])
+@pytest.mark.parametrize(("week", "day"), [(0.0, 0.0), (0.0, 0.2), (0.05, 0.1), (0.1, 0.1)])
+def test_hardly_a_mail_tells_a_change_when_weeks_and_days_only_swing(kind, week, day):
+    assert told_falsely(kind, week=week, day=day) <= 0.05
+
+
+def test_the_error_of_a_coin_would_tell_many_a_change_that_is_none():
+    chance, wrong = np.random.default_rng(8), 0
+    for _ in range(60):
+        for series in mail("share", chance, week=0.1, day=0.1, figures=1):
+            (hits, trials), before = series.week(4), [series.week(week) for week in range(4)]
+            usual, cases = sum(h for h, _ in before) / sum(n for _, n in before), sum(n for _, n in before)
+            error = (usual * (1 - usual) * (1 / trials + 1 / cases)) ** 0.5
+            wrong += abs(hits / trials - usual) > 1.96 * error
+    assert wrong > 20
+
+
+def test_weeks_that_never_vary_are_told_apart_exactly():
+    (same,) = weighed([compare(series([0.5] * 35), Worth(0.05))])
+    (other,) = weighed([compare(series([0.5] * 28 + [0.6] * 7), Worth(0.05))])
+    assert (same.p, other.p) == (1.0, 0.0)
+
+
+def test_weeks_that_jump_while_their_days_stand_still_are_not_trusted():
+    jumping = Series([20.0] * 7 + [60.0] * 7 + [30.0] * 7 + [50.0] * 7 + [70.0] * 7, [200.0] * 35)
+    (comparison,) = weighed([compare(jumping, Worth(0.05))])
+    assert comparison.p > 0.05

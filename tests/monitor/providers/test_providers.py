@@ -45,6 +45,11 @@ def test_openai_chat(openai, recording):
     check(recording.span(), "openai", "gpt-4o-2024-08-06", reasoning=4)
 
 
+def test_another_vendor_behind_openais_client_is_told_by_its_model(openai, recording):
+    called(lambda: openai.chat.completions.create(model="deepseek-chat", messages=MESSAGES))
+    check(recording.span(), "deepseek", "deepseek-chat", reasoning=4)
+
+
 def test_openai_chat_stream_stays_the_clients_object_and_is_read(openai, recording):
     @monitor.observe("answers")
     def opened():

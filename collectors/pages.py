@@ -1,0 +1,45 @@
+"""Points in pages of whole intervals."""
+
+import sqlite3
+from dataclasses import dataclass
+
+from driftbell.collectors import refresh
+from driftbell.collectors.point import Point
+from driftbell.collectors.rollup import MINUTE
+
+RESOLUTIONS = {"minute": MINUTE, "hour": refresh.HOUR, "day": refresh.DAY}
+"""Length of an interval in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class PointPage:
+    """Points by start, and the start of the first interval after them (None at the end)."""
+
+    points: list[Point]
+    next: int | None
+
+
+def point_page(
+    db: sqlite3.Connection, workflow: str, resolution: str, since: float, until: float, limit: int
+) -> PointPage:
+    """The points of a workflow that start in ``[since, until)``, about ``limit`` of them.
+
+    An interval is never divided: a first one that alone has more than ``limit`` is answered whole.
+    """
+    row = db.execute("SELECT id FROM workflows WHERE name = ?", (workflow,)).fetchone()
+    if row is None:
+        return PointPage([], None)
+    place = (RESOLUTIONS[resolution], row[0])
+    starts = (
+        "SELECT start FROM points WHERE resolution = ? AND workflow = ? AND start {} ? AND start < ? ORDER BY start"
+    )
+    beyond = db.execute(starts.format(">=") + " LIMIT 1 OFFSET ?", (*place, since, until, limit)).fetchone()
+    if beyond is None:
+        return PointPage(refresh.load(db, *place, since, until), None)
+    following = beyond[0]
+    page = refresh.load(db, *place, since, following)
+    if not page:
+        later = db.execute(starts.format(">") + " LIMIT 1", (*place, following, until)).fetchone()
+        page = refresh.load(db, *place, following, following + 1)
+        following = None if later is None else later[0]
+    return PointPage(page, following)
