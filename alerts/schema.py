@@ -73,3 +73,21 @@ def create_report_readers(db: Database) -> None:
         created_at REAL NOT NULL, left_at REAL, UNIQUE (recipient, address_key))"""
     )
     db.execute("ALTER TABLE report_periods ADD COLUMN served TEXT NOT NULL DEFAULT '{}'")
+
+
+@MIGRATIONS()
+def create_report_deliveries(db: Database) -> None:
+    """What each address of a period got, in a row of its own; see `driftbell.alerts.weekly.deliveries`."""
+    db.execute(
+        """CREATE TABLE report_deliveries (id INTEGER PRIMARY KEY, report TEXT NOT NULL, recipient TEXT NOT NULL,
+        period_start TEXT NOT NULL, address_key TEXT NOT NULL, state TEXT NOT NULL, lease REAL,
+        attempts INTEGER NOT NULL DEFAULT 0, error TEXT, sent_at REAL,
+        UNIQUE (report, recipient, period_start, address_key))"""
+    )
+    db.execute(
+        """INSERT INTO report_deliveries (report, recipient, period_start, address_key, state, sent_at)
+        SELECT p.report, p.recipient, p.period_start, s.key, s.value, p.sent_at
+        FROM report_periods p, json_each(p.served) s"""
+    )
+    db.execute("ALTER TABLE report_periods DROP COLUMN served")
+    db.execute("UPDATE report_periods SET state = 'uncertain' WHERE state = 'attempting'")

@@ -15,13 +15,13 @@ from sqlite_utils import Database
 
 from driftbell.alerts.channels.delivery import DeliveryError
 from driftbell.alerts.settings import AlertSettings
-from driftbell.alerts.weekly import alarm, periods, readers
+from driftbell.alerts.weekly import alarm, deliveries, periods, readers
 from driftbell.alerts.weekly.letter import Letter, compose
 from driftbell.alerts.weekly.mail import mail_of
 from driftbell.alerts.weekly.numbers import WeeklyNumbers, weekly_numbers
 from driftbell.alerts.weekly.recommend import recommend
 from driftbell.alerts.weekly.render import Rendered, as_json, render
-from driftbell.alerts.weekly.schedule import Due, Overdue, State, due_periods, newcomers, overdue, period_of
+from driftbell.alerts.weekly.schedule import Due, Overdue, due_periods, newcomers, overdue, period_of
 from driftbell.alerts.weekly.settings import EVERYONE, Recipient, WeeklySettings
 from driftbell.alerts.weekly.source import Source
 from driftbell.alerts.weekly.weeks import Week, last_full_week, week_named
@@ -127,7 +127,7 @@ class WeeklyMail:
         """Send every summary whose hour has come and that nobody has sent."""
         now = self._clock()
         with self._write() as tx:
-            periods.expire(tx, now)
+            deliveries.expire(tx, now)
             settings = readers.remaining(tx, self._settings)
             for recipient, week in newcomers(now, settings, periods.known(tx)):
                 periods.enrol(tx, recipient.name, period_of(week), now)
@@ -156,32 +156,33 @@ class WeeklyMail:
         if letter is None:
             letter = self._freeze(due, now)
         with self._write() as tx:
-            if not periods.attempt(tx, name, period, self._clock()):
-                return Sending(name, period, "elsewhere")
             mails = personal(tx, self._settings, letter, due.recipient, self._sender, self._clock())
-            done = periods.served(tx, name, period)
-        return self._post(letter, {key: mail for key, mail in mails.items() if key not in done})
+        return self._post(letter, mails)
 
     def _post(self, letter: periods.Frozen, mails: Mapping[str, EmailMessage]) -> Sending:
         """Send to each address that was not served yet; what fails is left for the next time."""
-        failure: str | None = None
+        name, period, failure = letter.recipient, letter.period, None
         for key, mail in mails.items():
-            state: State = "sent"
-            try:
-                self._send(mail)
-            except DeliveryError as error:
-                failure = error.reason
-                if error.reason not in MAYBE_SENT:
-                    continue
-                state = "uncertain"
             with self._write() as tx:
-                periods.serve(tx, letter.recipient, letter.period, key, state)
+                if not deliveries.attempt(tx, name, period, key, self._clock()):
+                    continue
+                periods.renew(tx, name, period, self._clock())
+            state, error = self._deliver(mail)
+            failure = error or failure
+            with self._write() as tx:
+                deliveries.settle(tx, name, period, key, state, self._clock(), error)
         with self._write() as tx:
-            done = periods.served(tx, letter.recipient, letter.period)
-        if not mails.keys() <= done.keys():
-            return self._settle(letter.recipient, letter.period, "failed", failure)
-        result: Literal["uncertain", "sent"] = "uncertain" if "uncertain" in done.values() else "sent"
-        return self._settle(letter.recipient, letter.period, result, failure)
+            states = deliveries.states(tx, name, period)
+        if any(states.get(key) not in ("sent", "uncertain") for key in mails):
+            return self._settle(name, period, "failed", failure)
+        return self._settle(name, period, "uncertain" if "uncertain" in states.values() else "sent", failure)
+
+    def _deliver(self, mail: EmailMessage) -> tuple[deliveries.Outcome, str | None]:
+        try:
+            self._send(mail)
+        except DeliveryError as error:
+            return ("uncertain" if error.reason in MAYBE_SENT else "pending"), error.reason
+        return "sent", None
 
     def _freeze(self, due: Due, now: float) -> periods.Frozen:
         summary = summarise(self._source, self._settings, due.recipient, due.week, due.at if due.late else None)

@@ -3,7 +3,7 @@
 Each FOLDER holds ``replay_<profile>.jsonl.gz`` (call records) and ``labels_<profile>.json``: one seed of a generator
 that puts labelled incidents and benign events into real traffic. Every file runs through the code of
 `driftbell replay`, incidents included. Printed per profile: mean and range over the seeds, what two dummies would
-reach, and recall by family and by type.
+reach, recall by family and by type, and our delay against that of an `oracle` that knows each incident beforehand.
 """
 
 import argparse
@@ -12,9 +12,11 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from labels import Alarm, Labels, Score, read_labels, score
+from oracle import oracle
 
 from driftbell.service.config import Config, load_prices
 from driftbell.service.replay import replay
@@ -58,18 +60,33 @@ def periodic(labels: Labels) -> list[Alarm]:
     return [Alarm(labels.t0 + day * 86400.0, workflow, "*") for day in days for workflow in labels.workflows]
 
 
-def measure(job: tuple[Path, Path | None]) -> tuple[str, str, Score, Score, Score, float]:
-    """One folder: profile, name, our score and those of the two dummies, seconds."""
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One folder: our score and those of the two dummies, the oracle's hours by incident, and how long it took."""
+
+    profile: str
+    name: str
+    ours: Score
+    periodic: Score
+    never: Score
+    oracle: dict[str, tuple[str, float | None]]
+    seconds: float
+
+
+def measure(job: tuple[Path, Path | None]) -> Measured:
+    """Play and score one folder."""
     folder, prices = job
     (file,) = folder.glob("replay_*.jsonl.gz")
     labels = read_labels(next(folder.glob("labels_*.json")))
     alarms, seconds = rung(file, prices)
-    return (
+    types = {event.id: event.type for event in labels.incidents}
+    return Measured(
         labels.profile,
         folder.name,
         score(alarms, labels),
         score(periodic(labels), labels),
         score([], labels),
+        {name: (types[name], hours) for name, hours in oracle(file, labels).items()},
         seconds,
     )
 
@@ -93,14 +110,31 @@ def shares(scores: Sequence[Score], by: Callable[[Score], dict[str, tuple[int, i
     return ", ".join(f"{name} {found}/{of}" for name, (found, of) in sorted(sums.items()))
 
 
-def tell(profile: str, rows: Sequence[tuple[str, str, Score, Score, Score, float]]) -> None:
+def tell_oracle(rows: Sequence[Measured]) -> None:
+    """Print our delay against the oracle's, by type and over all; a ratio where both found the incident."""
+    types: dict[str, list[tuple[float | None, float | None]]] = {}
+    for row in rows:
+        for name, (kind, hours) in row.oracle.items():
+            types.setdefault(kind, []).append((hours, row.ours.delays.get(name)))
+    print("| delay against an oracle | incidents | oracle found | ours | oracle, median h | ours | median ratio |")
+    everything = [pair for pairs in types.values() for pair in pairs]
+    for kind, pairs in [*sorted(types.items()), ("all", everything)]:
+        known = [o for o, _ in pairs if o is not None]
+        found = [d for _, d in pairs if d is not None]
+        ratios = [d / o for o, d in pairs if o is not None and d is not None]
+        medians = [f"{statistics.median(part):.2f}" if part else "-" for part in (known, found, ratios)]
+        print(f"| {kind} | {len(pairs)} | {len(known)} | {len(found)} | {' | '.join(medians)} |")
+
+
+def tell(profile: str, rows: Sequence[Measured]) -> None:
     """Print one profile."""
     print(f"\n{profile}: {len(rows)} seeds; mean (least to most)")
     print(f"| {'':30} | driftbell | every 24 h | never |")
+    columns = [[row.ours for row in rows], [row.periodic for row in rows], [row.never for row in rows]]
     for name, figure in FIGURES:
-        cells = [spread([figure(row[i]) for row in rows]) for i in (2, 3, 4)]  # type: ignore[arg-type]
+        cells = [spread([figure(part) for part in parts]) for parts in columns]
         print(f"| {name:30} | {' | '.join(cells)} |")
-    ours = [row[2] for row in rows]
+    ours = columns[0]
     print("recall by family:", shares(ours, lambda s: s.by_family))
     print("recall by type:", shares(ours, lambda s: s.by_type))
     print("attribution by type:", shares(ours, lambda s: s.attributed))
@@ -114,7 +148,8 @@ def tell(profile: str, rows: Sequence[tuple[str, str, Score, Score, Score, float
         for alarm in one.false:
             false[f"{alarm.family}/{alarm.metric}"] = false.get(f"{alarm.family}/{alarm.metric}", 0) + 1
     print("false alarms:", ", ".join(f"{name} {n}" for name, n in sorted(false.items(), key=lambda i: -i[1])))
-    print(f"seconds per replay: {spread([row[5] for row in rows])}")
+    tell_oracle(rows)
+    print(f"seconds per replay: {spread([row.seconds for row in rows])}")
 
 
 def main() -> None:
@@ -127,10 +162,10 @@ def main() -> None:
     rows = []
     with ProcessPoolExecutor(given.jobs) as pool:
         for row in pool.map(measure, [(folder, given.prices) for folder in given.folders]):
-            print(row[1], json.dumps(row[2].summary()), flush=True)
+            print(row.name, json.dumps(row.ours.summary()), flush=True)
             rows.append(row)
-    for profile in sorted({row[0] for row in rows}):
-        tell(profile, [row for row in rows if row[0] == profile])
+    for profile in sorted({row.profile for row in rows}):
+        tell(profile, [row for row in rows if row.profile == profile])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Load the receiver over loopback and print what it sustains, for batches of 512, 16 and 1 spans.
 
-usage: ingest.py [--seconds S] [--repeats N] [--connections C] [--batch B ...]
+usage: ingest.py [--seconds S] [--repeats N] [--connections C] [--batch B ...] [--peers [--spans N]]
 
 Each span is an LLM call with 20 attributes and one event, of which one in eight sits below a wrapper; bodies are gzip.
 Requests are made before the clock starts. A span counts when its request was acknowledged, that is when it is durable
@@ -22,6 +22,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import ingest_peers
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 PROCESS = Path(__file__).with_name("receiver_process.py")
@@ -179,7 +180,15 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--connections", type=int, default=4)
     parser.add_argument("--batch", type=int, nargs="+", default=[512, 16, 1])
+    parser.add_argument("--peers", action="store_true", help="the same load for Phoenix and MLflow, and nothing else")
+    parser.add_argument("--spans", type=int, default=4096, help="spans for each peer")
     given = parser.parse_args()
+    if given.peers:
+        numbers = random.Random(1)
+        for batch in given.batch:
+            count = max(given.spans // batch, 1)
+            ingest_peers.compare([request_of(batch, numbers, time.time()) for _ in range(count)], batch)
+        return
     for batch in given.batch:
         runs = []
         for _ in range(given.repeats):

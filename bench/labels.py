@@ -80,9 +80,13 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What alarms are worth against labels. Pairs are (found, of); ``hours`` are (type, time to detect)."""
+    """What alarms are worth against labels. Pairs are (found, of); ``hours`` are (type, time to detect).
+
+    ``delays`` are the same hours by the id of the incident.
+    """
 
     hours: tuple[tuple[str, float], ...]
+    delays: dict[str, float]
     by_family: dict[str, tuple[int, int]]
     by_type: dict[str, tuple[int, int]]
     attributed: dict[str, tuple[int, int]]
@@ -161,8 +165,10 @@ def score(alarms: Sequence[Alarm], labels: Labels) -> Score:
             false.append(alarm)
     scored = [event for event in labels.incidents if event.scored]
     found = [event for event in scored if event.id in first]
+    delays = {event.id: (first[event.id].ts - event.start) / HOUR for event in found}
     return Score(
-        hours=tuple((event.type, (first[event.id].ts - event.start) / HOUR) for event in found),
+        hours=tuple((event.type, delays[event.id]) for event in found),
+        delays=delays,
         by_family=_pairs([(event.family, event.id in first) for event in scored]),
         by_type=_pairs([(event.type, event.id in first) for event in scored]),
         attributed=_pairs([(event.type, _right(first[event.id], event)) for event in found]),

@@ -1,4 +1,4 @@
-"""Delay against the physical limit: ``python bench/limit.py [--only NAME] [--seed N]``.
+"""Delay against the physical limit: ``python bench/limit.py [--only NAME] [--seed N] [--peers-only] [--svg FOLDER]``.
 
 Nine changes of known size in streams of single events. For known distributions before and after, with Kullback-Leibler
 divergence KL, and a mean run of gamma events between false alarms, the mean delay is at least about
@@ -9,19 +9,23 @@ divergence KL, and a mean run of gamma events between false alarms, the mean del
 - *known*: Shiryaev-Roberts with both distributions known, threshold tuned in simulation to gamma
 - *PageHinkley*: river's formula, alpha .9999, told the size of the change, its mean from 10,000 events, threshold tuned
 - *rolling z*: mean of the last 500 against the known one, threshold tuned
-- *ADWIN*: river's, defaults (it has no gamma)
 
-*run* is the mean run without change, measured on streams in which nothing changes, each with its own baseline.
+*run* is the mean run without change, measured on streams in which nothing changes, each with its own baseline. A second
+table has `limit_peers`: detectors with defaults instead of a budget of false alarms, and dummies, measured with the
+delay's limit at 10,000 events.
 """
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+from limit_peers import Outcome, as_they_come
 from numpy.typing import NDArray
-from river.drift import ADWIN, PageHinkley
+from plot import bars
+from river.drift import PageHinkley
 
 from driftbell.collectors.point import bucket
 from driftbell.detectors.baseline import Distribution, Share
@@ -225,27 +229,6 @@ def delays(case: Case, make: Callable[[], Detector], thresholds: list[float], ca
     return means
 
 
-def adwin(case: Case, seed: int) -> tuple[float, float]:
-    """Mean delay and mean run of river's ADWIN with its defaults, on 40 streams."""
-    rng = np.random.default_rng(seed)
-    late, alarms, events = [], 0, 0
-    cap = int(20 * limit(case.kl, 1e4))
-    for _ in range(40):
-        detector = ADWIN()
-        for value in case.before((LEARNT,), rng).tolist():
-            detector.update(value)
-            alarms += detector.drift_detected
-        events += LEARNT
-        found = cap
-        for i, value in enumerate(case.after((cap,), rng).tolist()):
-            detector.update(value)
-            if detector.drift_detected:
-                found = i + 1
-                break
-        late.append(found)
-    return sum(late) / len(late), events / max(alarms, 1)
-
-
 def same_as_river(case: Case) -> None:
     """Fail unless `Hinkley` alarms where river's PageHinkley does."""
     rng = np.random.default_rng(5)
@@ -290,8 +273,6 @@ def measure(case: Case, seed: int) -> dict[str, list[float]]:
         thresholds = [tuned(highest, gamma) for gamma in GAMMAS]
         late = delays(case, make, thresholds, cap if name != "known" else int(6 * limits[1]), seed + 1)
         found[name] = [d / best for d, best in zip(late, limits, strict=True)]
-    delay, run = adwin(case, seed)
-    found["ADWIN"] = [delay / limits[0], run]
     found["limit"] = limits
     return found
 
@@ -301,27 +282,69 @@ def pair(values: list[float], digits: int = 2) -> str:
     return " / ".join("> 1e6" if math.isinf(v) else f"{v:,.{digits}f}" for v in values)
 
 
+def compare(cases: Sequence[Case], seed: int) -> dict[str, dict[str, Outcome]]:
+    """Outcomes of the detectors that have no budget, by case and name."""
+    found = {}
+    print("| change | " + "delay over the limit (found), events between alarms")
+    for case in cases:
+        best = limit(case.kl, 1e4)
+        found[case.name] = as_they_come(case.before, case.after, case.rate, int(20 * best) + 1000, seed)
+        cells = [
+            f"{name} {outcome.delay / best:.2f} ({outcome.found:.0%}), {pair([outcome.run], 0)}"
+            for name, outcome in found[case.name].items()
+        ]
+        print(f"| {case.name} | {' | '.join(cells)} |", flush=True)
+    return found
+
+
+def draw(folder: Path, rows: dict[str, dict[str, list[float]]], peers: dict[str, dict[str, Outcome]]) -> None:
+    """Write the mean delay over the limit, and how often the others ring by themselves, as bars."""
+    gap: list[tuple[str, float | None]] = [
+        (
+            "driftbell" if name == "e-detector" else f"{name}, tuned",
+            float(np.mean([row[name][0] for row in rows.values()])),
+        )
+        for name in ("e-detector", "PageHinkley", "rolling z")
+    ]
+    often: list[tuple[str, float | None]] = []
+    for name in next(iter(peers.values())):
+        late = [outcomes[name].delay / limit(case.kl, 1e4) for case in CASES if (outcomes := peers.get(case.name))]
+        gap.append((name, float(np.mean(late)) if all(map(math.isfinite, late)) else None))
+        often.append((name, 1e5 * float(np.mean([1 / outcomes[name].run for outcomes in peers.values()]))))
+    runs = [1 / row["run"][0] for row in rows.values()]
+    often.insert(0, ("driftbell at 10,000", 1e5 * float(np.mean(runs))))
+    bars(folder / "limit-delay.svg", "Mean delay over the least possible, nine changes", gap, "times", mark=1.0)
+    bars(folder / "limit-false.svg", "False alarms in 100,000 events without change", often, "", log=True, mark=10.0)
+
+
 def main() -> None:
-    """Measure every case and print the table."""
+    """Measure every case and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="")
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--peers-only", action="store_true", help="only the detectors without a budget")
+    parser.add_argument("--svg", type=Path, help="also write plots into this folder")
     given = parser.parse_args()
+    chosen = [case for case in CASES if given.only in case.name]
+    peers = compare(chosen, given.seed)
+    if given.peers_only:
+        return
     same_as_river(CASES[4])
-    print("| change | limit | e-detector | known | PageHinkley | rolling z | ADWIN | run of ours | run of ADWIN |")
-    rows = []
-    for case in CASES:
-        if given.only in case.name:
-            found = measure(case, given.seed)
-            rows.append(found)
-            cells = [pair(found[n]) for n in ("e-detector", "known", "PageHinkley", "rolling z")]
-            ends = [f"{found['ADWIN'][0]:.2f}", pair(found["run"], 0), f"{found['ADWIN'][1]:,.0f}"]
-            print(f"| {case.name} | {pair(found['limit'], 0)} | {' | '.join(cells + ends)} |", flush=True)
+    print("| change | limit | e-detector | known | PageHinkley | rolling z | run of ours |")
+    rows = {}
+    for case in chosen:
+        found = rows[case.name] = measure(case, given.seed)
+        cells = [pair(found[n]) for n in ("e-detector", "known", "PageHinkley", "rolling z")]
+        print(
+            f"| {case.name} | {pair(found['limit'], 0)} | {' | '.join(cells)} | {pair(found['run'], 0)} |", flush=True
+        )
     for g, gamma in enumerate(GAMMAS):
-        ours = [row["e-detector"][g] for row in rows]
-        against = [row["e-detector"][g] / row["known"][g] for row in rows]
+        ours = [row["e-detector"][g] for row in rows.values()]
+        against = [row["e-detector"][g] / row["known"][g] for row in rows.values()]
         print(f"gamma {gamma:g}: mean {np.mean(ours):.2f}, worst {max(ours):.2f} of the limit; "
               f"mean {np.mean(against):.2f}, worst {max(against):.2f} of the simulated limit")  # fmt: skip
+    if given.svg is not None:
+        draw(given.svg, rows, peers)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import zlib
 from array import array
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import fields
+from functools import lru_cache
 from itertools import accumulate, zip_longest
 from operator import attrgetter, sub
 from typing import Any
@@ -24,7 +25,7 @@ from driftbell.collectors.rows import signed, trace_key
 from driftbell.collectors.shape import KEPT_FROM
 from driftbell.collectors.template import Filled, Template, part_of
 
-CHUNK_READINGS = 128
+CHUNK_READINGS = 64
 """Readings per chunk: looking at one trace again costs the decoding of a chunk."""
 _FILLED = 2
 _HEAD = struct.Struct("<BIIq")
@@ -124,7 +125,10 @@ def _filled(db: sqlite3.Connection, data: bytes, traces: Container[int] | None) 
 
 def _templates(db: sqlite3.Connection, numbers: Iterable[int]) -> dict[int, Template]:
     query = "SELECT id, text FROM templates WHERE id IN (SELECT value FROM json_each(?))"
-    return {number: Template.of_text(text) for number, text in db.execute(query, (json.dumps(list(numbers)),))}
+    return {number: _template(text) for number, text in db.execute(query, (json.dumps(list(numbers)),))}
+
+
+_template = lru_cache(maxsize=4096)(Template.of_text)
 
 
 def reading_again(filled: Filled, service: str = "") -> Reading:

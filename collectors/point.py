@@ -6,9 +6,11 @@ adding two points is exact: ``add`` is associative and commutative in the counts
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self
+
+import orjson
 
 BUCKETS_PER_OCTAVE = 8
 """Bucket ``i`` holds values in ``[2**(i/8), 2**((i+1)/8))``: 9 % wide, so a bucket's middle is within 4.5 %."""
@@ -139,11 +141,14 @@ class Point:
         return json.dumps(body, separators=(",", ":"))
 
     @classmethod
-    def decode(cls, key: PointKey, text: str) -> Self:
-        """Inverse of `encode`."""
-        body = json.loads(text)
+    def decode(cls, key: PointKey, text: str, histograms: Container[str] | None = None) -> Self:
+        """Inverse of `encode`; with ``histograms`` all other quantities come with count and total only."""
+        body = orjson.loads(text)
         point = cls(key, calls=body["c"], manual=body.get("m", 0), rates=body.get("r", {}))
         for name, cells in body.get("q", {}).items():
+            if histograms is not None and name not in histograms:
+                point.quantities[name] = Quantity(cells[0], cells[1])
+                continue
             cell = iter(cells)  # count, total, then bucket and count in turn
             point.quantities[name] = Quantity(next(cell), next(cell), dict(zip(cell, cell, strict=True)))
         point.users = body.get("u", {})

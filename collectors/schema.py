@@ -90,6 +90,12 @@ def keep_metrics(db: Database) -> None:
 
 
 @MIGRATIONS()
+def remember_who_brings_workflows(db: Database) -> None:
+    """Tell which service a workflow was first seen from, so that none can take the place of all."""
+    db.execute("ALTER TABLE workflows ADD COLUMN sender TEXT NOT NULL DEFAULT ''")
+
+
+@MIGRATIONS()
 def keep_bodies_by_workflow(db: Database) -> None:
     """Tell of which workflow a kept body is, so that each can be kept for as long as is wanted."""
     db.execute("ALTER TABLE bodies ADD COLUMN workflow TEXT")

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from driftbell.collectors.dialects.values import printable
+
 AttributeValue = str | bool | int | float | bytes | list["AttributeValue"] | dict[str, "AttributeValue"] | None
 
 
@@ -49,4 +51,4 @@ UNKNOWN = "(unknown)"
 def service_of(resource: Mapping[str, AttributeValue]) -> str:
     """The name of the service with these resource attributes."""
     name = resource.get("service.name")
-    return name[:200] if isinstance(name, str) and name else UNKNOWN
+    return (printable(name[:200]) if isinstance(name, str) else "") or UNKNOWN

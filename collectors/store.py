@@ -20,6 +20,7 @@ from driftbell.collectors.audit import Trail, trail
 from driftbell.collectors.batch import Batch, Body, StoreUnavailableError
 from driftbell.collectors.call import Judgement, ManualTask, Marker
 from driftbell.collectors.ingest import Ingest, Prepared, prepare
+from driftbell.collectors.pages import PointPage, point_page
 from driftbell.collectors.point import Point
 from driftbell.collectors.pricing import PriceTable
 from driftbell.collectors.query import CallPage, Usage
@@ -155,6 +156,10 @@ class Store:
     def totals(self, since: float, until: float, resolution: Resolution = "hour") -> Iterator[Totals]:
         """What the points of every workflow add up to, per interval that starts in ``[since, until)``."""
         return load_totals(self.read(), _RESOLUTIONS[resolution], since, until)
+
+    def point_page(self, workflow: str, resolution: str, since: float, until: float, limit: int) -> PointPage:
+        """The points of a workflow in a page of whole intervals, about ``limit`` of them."""
+        return point_page(self.read(), workflow, resolution, since, until, limit)
 
     def recount(self, workflow: str, since: float, until: float) -> list[Point]:
         """Minute points made from the calls themselves: what `points` must equal once everything is refreshed."""

@@ -19,13 +19,13 @@ from driftbell.monitor.attributes import DROPPED_SPANS
 COUNTERS = (
     *("received", "rejected", "duplicated", "late", "too_old", "ahead", "sampled"),
     *("sdk_dropped", "lag_ms", "ahead_ms"),
-    *("calls", "unpriced", "usage_missing", "usage_estimated"),
+    *("calls", "unpriced", "usage_missing", "usage_estimated", "unnamed"),
 )
 """Spans received, rejected as invalid, seen before, ended more than `LATE_S` before they came, too old to be taken,
 ended more than `AHEAD_S` after they came (a clock is wrong), standing for others that the sender left out, lost inside
 the application; milliseconds by which all together came after their end, or before it (at most `FURTHEST_S` each);
-calls, and those of them without a price, without usage, with usage that the sender estimated. A call is counted when it
-is first told of."""
+calls, and those of them without a price, without usage, with usage that the sender estimated, of a workflow beyond the
+limit. A call is counted when it is first told of."""
 LATE_S = 600.0
 AHEAD_S = 5.0
 FURTHEST_S = 3600.0

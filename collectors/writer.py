@@ -25,6 +25,8 @@ ASIDE_S = 0.02
 """Time that work set aside gets between two commits, and at least one step of it."""
 STALLED_S = 1.0
 """Age of the oldest waiting request at which no more is taken: something holds the store up."""
+TELLING_BYTES = 16 << 10
+"""Bytes from which on a group tells the time per byte, and not that of a commit."""
 _WEIGHT = 0.2
 """How much the newest group counts in the running estimate of the time per byte."""
 log = logging.getLogger(__name__)
@@ -144,10 +146,10 @@ class Writer:
             group.append((prepared, request))
         if group:
             self._write(group)
-        if self._in_hand:
+        if self._in_hand >= TELLING_BYTES:
             took = (time.monotonic() - began) / self._in_hand
             self._s_per_byte = took if not self._s_per_byte else self._s_per_byte + _WEIGHT * (took - self._s_per_byte)
-            self._in_hand = 0
+        self._in_hand = 0
 
     def _next(self) -> _Request | None:
         with self._changed:

@@ -1,29 +1,31 @@
-"""Any ``timestamp,value`` series, scored online: how unlikely is this point, or this run of points, if all is normal?
+"""Any ``timestamp,value`` series, scored online: how unlikely is this row, if the series goes on as it did?
 
-The score is ``-log10`` of a chance. Single points are judged by the tail of their own past residuals (peaks over
-threshold, a generalised Pareto tail fitted by moments; Pickands 1975), runs by a two-sided CUSUM whose own past
-excursions say how high it climbs by itself (their tail is exponential also under dependence). Nothing looks ahead.
+Eleven signs are taken of every row: how far it lies above or below the best forecast of the next value, and above or
+below what is usual at this time; the same over the last few and the last fifty rows; livelier or calmer than usual;
+equal for how long. Each is judged by its own past (`Excursions`), the smallest chance counts, times eleven. As chances
+so small are read off fitted tails, the result is judged by its own past once more. The score is ``-log10`` of the
+chance per row, comparable between series. Nothing looks ahead, and a row costs the logarithm of what is remembered.
 """
 
 import csv
 import math
-from bisect import bisect_left, insort
-from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-WARM_UP = 200
+from driftbell.detectors.excursion import Excursions
+from driftbell.detectors.forecast import Best, Level, Season
+
+WARM_UP = 100
 """Points before which nothing is scored."""
-KEPT = 4000
-"""Residuals remembered for the tail."""
-FREAK = 1e4
-"""A residual of so many times the usual one is scored but not learned: it is no value of this series."""
-EPISODE = 4.3
-"""Score from which an episode runs: half a false one in 10,000 points."""
+FREAK = 1e6
+"""A residual counts at most so many times the usual one."""
+SIGNS = 11
+EPISODE = 4.0
+"""Score from which an episode runs: half a false one in 10,000 rows, as measured by `bench/series.py`."""
 GAP = 12
 """Points below it after which an episode is over."""
 DAY = 86400.0
@@ -51,85 +53,21 @@ class BadSeriesError(ValueError):
 
 
 @dataclass(slots=True)
-class _Level:
-    """Exponential mean whose single steps are limited, so that one spike does not move it."""
+class _Scale:
+    """Usual size of residuals; single ones are limited."""
 
     rate: float
-    mean: float | None = None
+    usual: float | None = None
+    rows: int = 0
 
-    def forecast(self) -> float | None:
-        return self.mean
-
-    def learn(self, value: float, reach: float) -> None:
-        if self.mean is None:
-            self.mean = value
+    def learn(self, residual: float) -> None:
+        size = abs(residual)
+        if self.usual is None:
+            self.usual = size or None
             return
-        step = value - self.mean
-        self.mean += self.rate * max(-reach, min(reach, step))
-
-
-@dataclass(slots=True)
-class _Season:
-    """What the same phase of the period brought before, plus how far the last points lay off it."""
-
-    period: int
-    seen: list[float | None] = field(default_factory=list)
-    at: int = 0
-    off: float = 0.0
-
-    def forecast(self) -> float | None:
-        if len(self.seen) < self.period:
-            return None
-        usual = self.seen[self.at]
-        return None if usual is None else usual + self.off
-
-    def learn(self, value: float | None, reach: float) -> None:
-        if len(self.seen) < self.period:
-            # A freak must not become what is usual for its phase.
-            freak = value is None or abs(value) > 1e6 * reach
-            self.seen.append(None if freak else value)
-            return
-        usual = self.seen[self.at]
-        if value is not None:
-            if usual is None:
-                self.seen[self.at] = value
-            else:
-                self.off += 0.1 * (max(-reach, min(reach, value - usual - self.off)))
-                self.seen[self.at] = usual + 0.3 * max(-reach, min(reach, value - usual))
-        self.at = (self.at + 1) % self.period
-
-
-@dataclass(slots=True)
-class _Tail:
-    """Past absolute residuals in order of size and of time; the chance of a larger one."""
-
-    ordered: list[float] = field(default_factory=list)
-    by_time: deque[float] = field(default_factory=deque)
-
-    def add(self, size: float) -> None:
-        insort(self.ordered, size)
-        self.by_time.append(size)
-        if len(self.by_time) > KEPT:
-            del self.ordered[bisect_left(self.ordered, self.by_time.popleft())]
-
-    def score(self, size: float, share: float = 0.04) -> float:
-        """``-log10`` of the chance of a value of at least ``size``."""
-        n = len(self.ordered)
-        over = max(int(share * n), 8)
-        limit = self.ordered[n - over - 1]
-        if size <= limit:
-            place = bisect_left(self.ordered, size)
-            return -math.log10((n - place + 0.5) / (n + 1.0))
-        excess = [value - limit for value in self.ordered[n - over :]]
-        mean = math.fsum(excess) / over
-        variance = math.fsum((e - mean) ** 2 for e in excess) / over
-        if mean <= 0:
-            return -math.log10(0.5 / (n + 1.0)) if size > limit else 0.0
-        shape = min(max(0.5 * (1 - mean * mean / variance), 0.0), 0.4) if variance > 0 else 0.0
-        scale = mean * (1 - shape)
-        y = size - limit
-        log_tail = -y / scale if shape < 1e-6 else -math.log1p(shape * y / scale) / shape
-        return -(math.log10(over / n) + log_tail / math.log(10))
+        self.rows += 1
+        limited = min(size, 5 * self.usual) if self.rows > 20 else size
+        self.usual += max(self.rate, 1.0 / (self.rows + 1)) * (limited - self.usual)
 
 
 class Backtest:
@@ -137,91 +75,70 @@ class Backtest:
 
     def __init__(self, step: float | None) -> None:
         """``step``: seconds between rows, from which the daily and weekly period follow; None when not known."""
-        self._models: list[_Level | _Season] = [_Level(0.05), _Level(0.4)]
-        self._errors: list[float | None] = [None, None]
-        for period in (DAY, 7 * DAY):
-            rows = round(period / step) if step else 0
-            if 4 <= rows <= 20_000:
-                self._models.append(_Season(rows))
-                self._errors.append(None)
-        self._scale: float | None = None
-        self._tail = _Tail()
-        self._climbs = [_Climb(), _Climb()]
+        day = round(DAY / step) if step and 4 <= DAY / step <= 3000 else 0
+        quick: list[Level | Season] = [Level(1.0), Level(0.4), Level(0.05)]
+        slow: list[Level | Season] = [Level(0.003)]
+        if day:
+            for period, width in ((day, 1.0), (day, day / 48), (7 * day, 1.0), (7 * day, day / 48)):
+                if width >= 1.0:
+                    quick.append(Season(period, width, follow=0.1))
+                    slow.append(Season(period, width))
+        self._quick, self._slow = Best(quick), Best(slow)
+        self._near, self._far = _Scale(0.005), _Scale(0.003)
+        self._short = self._long = 0.0
+        self._stir: float | None = None
+        self._last: float | None = None
+        self._same = 0
+        self._past = [Excursions() for _ in range(SIGNS)]
+        self._strange = Excursions()
         self._rows = 0
 
     def score(self, value: float | None) -> float | None:
         """Score of the next value; None for a missing value or while the series is being learned."""
-        if value is None or not math.isfinite(value):
-            for model in self._models:
-                if isinstance(model, _Season):
-                    model.learn(None, math.inf)
+        if value is not None and not math.isfinite(value):
+            value = None
+        near, far = self._near.usual, self._far.usual
+        quick = self._quick.step(value, 4 * near if near else math.inf)
+        slow = self._slow.step(value, 4 * far if far else math.inf)
+        if value is None:
             return None
-        forecasts = [model.forecast() for model in self._models]
-        best = self._best(forecasts)
-        reach = math.inf if self._scale is None else 4.0 * self._scale
-        for i, forecast in enumerate(forecasts):
-            if forecast is not None:
-                error = min(abs(value - forecast), reach)
-                before = self._errors[i]
-                self._errors[i] = error if before is None else before + 0.01 * (error - before)
-        for model in self._models:
-            model.learn(value, reach)
-        if best is None:
+        if quick is None or slow is None:
+            self._last = value
             return None
-        return self._judge(value - best, abs(best))
-
-    def _best(self, forecasts: list[float | None]) -> float | None:
-        known = [(self._errors[i], i) for i, f in enumerate(forecasts) if f is not None and self._errors[i] is not None]
-        if known:
-            return forecasts[min(known)[1]]
-        return next((f for f in forecasts if f is not None), None)
-
-    def _judge(self, residual: float, size: float) -> float | None:
-        scale = self._scale
-        if scale is None or scale <= 0:
-            self._scale = abs(residual) or None
-            return None
-        floor = 1e-9 * size
-        standard = residual / max(scale, floor)
-        if abs(standard) > FREAK:
-            return self._tail.score(abs(standard)) if self._rows > WARM_UP else None
-        self._scale = max(scale + 0.01 * (min(abs(residual), 5 * scale) - scale), floor, 1e-300)
+        signs = self._signs(value, value - quick, value - slow)
         self._rows += 1
-        score = None
-        runs = [
-            climb.step(sign * max(-4.0, min(4.0, standard))) for climb, sign in zip(self._climbs, (1, -1), strict=True)
-        ]
-        if self._rows > WARM_UP:
-            score = max(self._tail.score(abs(standard)), *(run for run in runs)) - math.log10(3.0)
-            score = max(score, 0.0)
-        self._tail.add(abs(standard))
-        return score
+        highest = 0.0
+        for sign, past in zip(signs, self._past, strict=True):
+            highest = max(highest, past.score(sign))
+            past.learn(sign)
+        highest = max(highest - math.log10(len(signs)), 0.0)
+        # A series that is strange again and again has heavier tails than its fits say: it is judged by that, too.
+        score = self._strange.score(highest)
+        self._strange.learn(highest)
+        return None if self._rows <= WARM_UP else score
+
+    def _signs(self, value: float, residual: float, off: float) -> tuple[float, ...]:
+        """What may be strange about a value, each the stranger the larger."""
+        floor = max(1e-9 * abs(value), 1e-300)
+        near = _limited(residual / max(self._near.usual or abs(residual), floor))
+        far = _limited(off / max(self._far.usual or abs(off), floor))
+        self._near.learn(residual)
+        self._far.learn(off)
+        calm = max(-8.0, min(8.0, far))
+        self._short += (calm - self._short) / 6
+        self._long += (calm - self._long) / 50
+        move = abs(value - self._last) if self._last is not None else 0.0
+        stir = min(move / max(self._near.usual or move, floor), 10.0)
+        self._stir = stir if self._stir is None else self._stir + (stir - self._stir) / 24
+        self._same = self._same + 1 if move == 0.0 else 0
+        self._last = value
+        lively = math.log(self._stir + 1e-3)
+        short, long = self._short, self._long
+        return near, -near, far, -far, short, -short, long, -long, lively, -lively, math.log1p(self._same)
 
 
-@dataclass(slots=True)
-class _Climb:
-    """CUSUM of one direction and the heights that it reached by itself so far."""
-
-    height: float = 0.0
-    peak: float = 0.0
-    peaks: _Tail = field(default_factory=_Tail)
-    steps: int = 0
-
-    def step(self, standard: float) -> float:
-        """Take in one standardised residual (mean absolute value 1); ``-log10`` of the chance of this height."""
-        self.steps += 1
-        self.height = max(0.0, self.height + standard - 0.75)
-        self.peak = max(self.peak, self.height)
-        known = len(self.peaks.ordered)
-        if self.height == 0.0:
-            if self.peak > 0.0:
-                self.peaks.add(self.peak)
-            self.peak = 0.0
-            return 0.0
-        if known < 30:
-            return 0.0
-        # Chance per row that an excursion as high as this one begins.
-        return max(self.peaks.score(self.height, 0.1) - math.log10(min(known / max(self.steps, 1), 1.0)), 0.0)
+def _limited(standard: float) -> float:
+    return max(-FREAK, min(FREAK, standard))
 
 
 def score_rows(rows: Iterable[tuple[str, float | None]], step: float | None) -> Iterator[Scored]:

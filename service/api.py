@@ -6,7 +6,7 @@ every mistake of the caller is answered with ``{"error": …}`` (see `api_errors
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from hashlib import blake2b
 from typing import Any
 
@@ -17,8 +17,7 @@ from driftbell.alerts import actions, history
 from driftbell.alerts.line import incident_line
 from driftbell.alerts.settings import AlertSettings
 from driftbell.collectors.batch import Batch
-from driftbell.collectors.call import Marker
-from driftbell.collectors.pages import point_page
+from driftbell.collectors.call import Call, Marker
 from driftbell.collectors.point import BUCKETS_PER_OCTAVE, ZERO_BUCKET, Point, Quantity
 from driftbell.collectors.query import Usage
 from driftbell.collectors.store import Store
@@ -99,7 +98,7 @@ class Api:
         """A page of calls by time."""
         query = asked.query
         page = self._store.calls(query.workflow, *_span(query), query.limit, query.cursor)
-        return {"calls": [asdict(call) for call in page.calls], "next": page.next}
+        return {"calls": [_call(call) for call in page.calls], "next": page.next}
 
     def usage(self, asked: Asked[ask.UsageQuery, Body]) -> object:
         """Sums per group."""
@@ -109,8 +108,8 @@ class Api:
     def points(self, asked: Asked[ask.PointsQuery, Body]) -> object:
         """A page of points, of whole intervals."""
         query = asked.query
-        page = point_page(self._store.read(), query.workflow, query.resolution, *_span(query), query.limit)
-        return {"points": [_point(point) for point in page.points], "next": page.next}
+        page = self._store.point_page(query.workflow, query.resolution, *_span(query), query.limit)
+        return {"points": [_point(point, query.histograms) for point in page.points], "next": page.next}
 
     def incidents(self, asked: Asked[ask.IncidentsQuery, Body]) -> object:
         """Incidents, the newest first."""
@@ -178,6 +177,17 @@ def _span(query: ask.Interval) -> tuple[float, float]:
     return (-math.inf if query.since is None else query.since, math.inf if query.until is None else query.until)
 
 
+_CALL = [each.name for each in fields(Call)]
+
+
+def _call(call: Call) -> dict[str, object]:
+    """Like `asdict`, which takes five times as long for copying what nobody changes."""
+    told: dict[str, object] = {name: getattr(call, name) for name in _CALL}
+    if call.sources is not None:
+        told["sources"] = [asdict(source) for source in call.sources]
+    return told
+
+
 def _group(usage: Usage) -> dict[str, object]:
     sums = asdict(usage)
     group: dict[str, object] = sums.pop("group")
@@ -185,7 +195,7 @@ def _group(usage: Usage) -> dict[str, object]:
     return {**group, **sums, "cost_usd": cost if cost is None or math.isfinite(cost) else None}
 
 
-def _point(point: Point) -> dict[str, object]:
+def _point(point: Point, histograms: bool) -> dict[str, object]:
     """A point without its users, who are nobody's business outside the detectors."""
     start, workflow, segment, risk_tier, model, prompt_version = point.key
     return {
@@ -198,11 +208,13 @@ def _point(point: Point) -> dict[str, object]:
         "calls": point.calls,
         "manual": point.manual,
         "rates": {name: {"hits": hits, "trials": trials} for name, (hits, trials) in point.rates.items()},
-        "quantities": {name: _spread(quantity) for name, quantity in point.quantities.items()},
+        "quantities": {name: _spread(quantity, histograms) for name, quantity in point.quantities.items()},
     }
 
 
-def _spread(quantity: Quantity) -> dict[str, object]:
+def _spread(quantity: Quantity, histogram_too: bool) -> dict[str, object]:
+    if not histogram_too:
+        return {"count": quantity.count, "total": quantity.total, "histogram": None}
     buckets = sorted((int(at), n) for at, n in quantity.buckets.items())
     histogram = [(0.0 if at == ZERO_BUCKET else 2.0 ** (at / BUCKETS_PER_OCTAVE), n) for at, n in buckets]
     return {"count": quantity.count, "total": quantity.total, "histogram": histogram}

@@ -56,11 +56,11 @@ class Rate(Answer):
 
 
 class Spread(Answer):
-    """A measure: how often it was seen and its sum; the histogram holds `[from, count]` pairs, each bucket 9 % wide."""
+    """A measure: how often it was seen and its sum; a histogram that was asked for holds `[from, count]` pairs."""
 
     count: int
     total: float
-    histogram: list[Pair]
+    histogram: list[Pair] | None
 
 
 class PointLine(Answer):

@@ -76,6 +76,15 @@ def digits(value: object) -> object:
     return value
 
 
+def truth(value: object) -> object:
+    """``true`` or ``false`` in a query."""
+    if isinstance(value, str):
+        if value not in ("true", "false"):
+            raise ValueError("must be true or false")
+        return value == "true"
+    return value
+
+
 def epoch(value: object) -> float | None:
     """Epoch seconds of a time in a query; raises ValueError."""
     try:

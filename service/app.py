@@ -15,6 +15,8 @@ from starlette.types import ASGIApp
 from driftbell.alerts.links import link_key
 from driftbell.alerts.secret import SecretMissingError, resolve
 from driftbell.collectors.batch import StoreUnavailableError
+from driftbell.collectors.clickhouse.client import connect
+from driftbell.collectors.clickhouse.shard import Shard
 from driftbell.collectors.intake import Intake, Limits
 from driftbell.collectors.metrics import ReceiverMetrics
 from driftbell.collectors.receiver import Receiver
@@ -46,16 +48,27 @@ class Service:
     Raises `Failure` when the addresses, the token or the data folder cannot be had.
     """
 
-    def __init__(self, config: Config, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        config: Config,
+        clock: Callable[[], float] = time.time,
+        shard: Shard = Shard(),  # noqa: B008  # it is frozen
+        *,
+        watches: bool = True,
+    ) -> None:
+        """Without ``watches``, it only receives: another process watches the store, which then must be shared."""
         listening = [config.listen.http] + ([config.listen.grpc] if config.listen.grpc else [])
+        if config.store is None and (not watches or shard.count > 1):
+            raise Failure("several processes need a shared store: set store: clickhouse://… in the configuration")
         check_exposure(listening, config.token is not None)
         self._config = config
         self._clock = clock
+        self._watches = watches
         self._token = _token(config)
         _check_link_key(config)
         check_finished(config.data_dir)
         self._ownership = Ownership(config.data_dir)
-        self._store = open_store(config, clock)
+        self._store = open_store(config, clock, shard, watches=watches)
         self._registry = CollectorRegistry()
         self._registry.register(StoreMetrics(self._store, config.detectors.false_pages_per_month))
         self._registry.register(WorkflowMetrics(self._store, clock))
@@ -120,6 +133,8 @@ class Service:
     def _plan(self) -> Sequence[Job]:
         metrics, schedule = JobMetrics(self._registry), self._config.schedule
         rounds = self._rounds
+        if not self._watches:
+            return []
         plan = [
             ("evaluation", rounds.evaluate, schedule.evaluate_every),
             ("delivery", rounds.deliver, schedule.deliver_every),
@@ -162,12 +177,36 @@ class Service:
         self._ownership.release()
 
 
-def open_store(config: Config, clock: Callable[[], float] = time.time) -> Store:
-    """The store that a configuration names, with the tables of all packages; raises `Failure`."""
+def open_store(
+    config: Config,
+    clock: Callable[[], float] = time.time,
+    shard: Shard = Shard(),  # noqa: B008  # it is frozen
+    *,
+    watches: bool = False,
+) -> Store:
+    """The store that a configuration names, with the tables of all packages; raises `Failure`.
+
+    Several processes share a store in ClickHouse, and one of each ``shard`` ``watches``.
+    """
+    if config.store is not None:
+        return _shared_store(config, config.store, clock, shard, watches)
     try:
         return Store.open(config.data_dir, MIGRATIONS, config.price_table(), clock)
     except StoreUnavailableError as error:
         raise Failure(f"{error}. Is the folder writable? Choose another with --data-dir") from None
+
+
+def _shared_store(config: Config, url: str, clock: Callable[[], float], shard: Shard, watches: bool) -> Store:
+    from driftbell.collectors.clickhouse.store import ClickHouseStore
+
+    try:
+        client = connect(url, "" if config.store_password is None else resolve(config.store_password))
+        prices = config.price_table()
+        return ClickHouseStore.connect(client, config.data_dir, MIGRATIONS, prices, clock, shard=shard, watches=watches)
+    except SecretMissingError as error:
+        raise Failure(f"store_password: {error}") from None
+    except StoreUnavailableError as error:
+        raise Failure(f"cannot use the store in the configuration: {error}") from None
 
 
 def _token(config: Config) -> str | None:

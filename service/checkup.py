@@ -22,6 +22,8 @@ Verdict = Literal["good", "note", "bad"]
 ENOUGH_DISK = 1 << 30
 DAY = 86_400.0
 WORTH_TELLING = 0.01
+AHEAD = 300.0
+LONG_AGO = 730 * DAY
 WORTH_A_WORD = {
     "rejected": "were invalid and were refused",
     "late": "came more than ten minutes after they ended",
@@ -33,6 +35,8 @@ WORTH_A_WORD = {
 OF_CALLS = {
     "unpriced": "have no known price: name their models under prices",
     "usage_missing": "came without token counts",
+    "usage_estimated": "have token counts that the sender estimated",
+    "unnamed": "went to the workflow (other), for there are too many names: is there an id in them?",
 }
 
 
@@ -100,12 +104,22 @@ def data(store: Store, now: float) -> Iterator[Check]:
     if not workflows:
         yield Check("telemetry", "note", "no call was received yet")
         return
-    newest = max(workflow.newest_ts for workflow in workflows)
-    if newest > now + 300:
-        yield Check("clock", "bad", f"the newest call ended {newest - now:.0f} s in the future: compare the clocks")
-    else:
-        yield Check("clock", "good", "no call from the future")
+    yield from _clock(store, now)
     yield from _trust(store, now)
+
+
+def _clock(store: Store, now: float) -> Iterator[Check]:
+    """Whether calls are dated as they can be; they are counted on the day that they name all the same."""
+    future, past = store.count_calls(since=now + AHEAD), store.count_calls(until=now - LONG_AGO)
+    if future:
+        ahead = {point.service for point in store.trust(now - DAY, now + DAY) if point.counters.get("ahead")}
+        sent = f", sent by {', '.join(sorted(ahead)[:5])}" if ahead else ""
+        yield Check("clock", "bad", f"{future:,} calls end in the future{sent}: set the clocks there by NTP")
+    if past:
+        text = f"{past:,} calls are more than two years old: imported, or is a time given in another unit?"
+        yield Check("clock", "note", text)
+    if not future and not past:
+        yield Check("clock", "good", "no call from the future, none from long ago")
 
 
 def _trust(store: Store, now: float) -> Iterator[Check]:

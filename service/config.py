@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from driftbell.alerts.secret import SecretRef
 from driftbell.alerts.settings import AlertSettings, Section
 from driftbell.alerts.weekly.settings import WeeklySettings
+from driftbell.collectors.clickhouse.client import check_url
 from driftbell.collectors.pricing import ModelPrice, PriceTable
 from driftbell.collectors.retention import RetentionPolicy
 from driftbell.detectors.duration import Seconds
@@ -115,6 +116,8 @@ class Config(Section):
     """The whole file. An empty one is valid: workflows are found in the spans, alerts stay in the store."""
 
     data_dir: Path = Path("driftbell-data")
+    store: str | None = Field(default=None, max_length=500)
+    store_password: SecretRef | None = None
     listen: Listen = Listen()
     token: SecretRef | None = None
     view_token: SecretRef | None = None
@@ -132,6 +135,19 @@ class Config(Section):
     def _viewers_beside_others(self) -> Self:
         if self.view_token is not None and self.token is None:
             raise ValueError("view_token needs a token beside it: without one everybody on this machine may act")
+        return self
+
+    @field_validator("store")
+    @classmethod
+    def _is_store(cls, url: str | None) -> str | None:
+        if url is not None:
+            check_url(url)
+        return url
+
+    @model_validator(mode="after")
+    def _bodies_have_a_place(self) -> Self:
+        if self.store is not None and self.keep_bodies:
+            raise ValueError("bodies are kept in the data folder only; leave keep_bodies out where there is a store")
         return self
 
     @model_validator(mode="after")

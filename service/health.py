@@ -50,12 +50,14 @@ class StoreMetrics(Collector):
             "SELECT kind, iif(instr(reason, ':'), substr(reason, 1, instr(reason, ':') - 1), reason), sum(times) "
             "FROM incident_events WHERE kind IN ('told', 'not_told') GROUP BY 1, 2",
         )
-        yield self._counted(
+        newest = GaugeMetricFamily(
             "driftbell_workflow_newest_call_timestamp_seconds",
             "When the newest call of a workflow ended.",
-            ("workflow",),
-            "SELECT name, newest_ts FROM workflows",
+            labels=["workflow"],
         )
+        for workflow in self._store.workflows():
+            newest.add_metric([workflow.name], workflow.newest_ts)
+        yield newest
         yield from self._budget()
 
     def _budget(self) -> Iterator[Metric]:

@@ -115,6 +115,8 @@ def import_history(files: Sequence[Path], form: Format | None, config: Config, p
 
 @contextmanager
 def _owned(config: Config, clock: Clock) -> Iterator[Store]:
+    if config.store is not None:
+        raise Failure("import into a data folder without store:, then driftbell migrate it to the store")
     owner = Ownership(config.data_dir)
     try:
         store = open_store(config, clock)

@@ -136,7 +136,7 @@ def incident_store(config: Config, folder: Path | None) -> Iterator[Store]:
         kept = Path(temporary) if folder is None else folder
         owner = Ownership(kept)
         try:
-            store = open_store(config.model_copy(update={"data_dir": kept}))
+            store = open_store(config.model_copy(update={"data_dir": kept, "store": None}))
             try:
                 if store.workflows():
                     raise Failure(

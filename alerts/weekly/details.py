@@ -18,6 +18,7 @@ ALWAYS = (
     "used_as_suggested",
     "changed_by_staff",
     "worked_around",
+    "review_ms",
     "error",
     "latency_ms",
 )

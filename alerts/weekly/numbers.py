@@ -16,11 +16,12 @@ from driftbell.alerts.weekly.outcome import Outcome, outcome_of
 from driftbell.alerts.weekly.settings import EVERYONE, Recipient, WeeklySettings, WorkflowSettings
 from driftbell.alerts.weekly.tally import Only, Series, WorkflowTally, tally
 from driftbell.alerts.weekly.told import Change, Told, changes_of
+from driftbell.alerts.weekly.typical import percentiles, review_of
 from driftbell.alerts.weekly.unseen import complete_weeks, unseen_of
 from driftbell.alerts.weekly.verdict import Verdict, Worth, compare, discoveries, judge, weighed
 from driftbell.alerts.weekly.weeks import USUAL_WEEKS, WEEK_DAYS, Days, Week
 from driftbell.collectors.call import Marker
-from driftbell.collectors.point import Point, Quantity, bucket_middle
+from driftbell.collectors.point import Point
 from driftbell.detectors.decomposition import UnitPrices
 
 NO_DIRECTION: tuple[Verdict, str] = ("Same", "neither good nor bad")
@@ -143,7 +144,8 @@ def weekly_numbers(
 ) -> WeeklyNumbers:
     """The numbers of ``week`` for what ``recipient`` reads.
 
-    ``points`` cover the five weeks of `Days`, in any order and of any width that does not straddle a local midnight.
+    ``points`` cover the five weeks of `Days`, in any order and of any width that does not straddle a local midnight,
+    and after those of a workflow may come its days of the earlier weeks, in which histograms are not needed.
     A workflow without a single call in five weeks does not appear.
     """
     days = Days(week)
@@ -202,7 +204,7 @@ def _drafts(found: WorkflowTally, outcome: Outcome) -> list[Draft]:
 
 def _per_outcome(outcome: Outcome) -> Measure:
     def take(found: WorkflowTally, only: Only | None) -> Series:
-        return found.series("cost", only).over(outcome.counted)
+        return found.series("cost", only).over(outcome.count(found))
 
     return Measure("cost_per_outcome", f"Cost per {outcome.title}", "usd", "money", -1, Worth(0.05), take)
 
@@ -217,7 +219,11 @@ def _draft(
 ) -> Draft:
     series = measure.take(found, only)
     weeks = whole_weeks if measure.weekly else ratios
-    result = compare(series, measure.worth, share=measure.unit == "share", weeks=weeks, least=measure.least)
+    before = found.weeks_before(lambda of: measure.take(of, only))
+    if measure.weekly:  # the first week may have begun before its first data
+        before = [(amount, WEEK_DAYS) for amount, _ in before[1:]]
+    share = measure.unit == "share"
+    result = compare(series, measure.worth, share=share, weeks=weeks, least=measure.least, earlier=before)
     if blind:
         result = replace(result, spread=None, reason="outcomes were not reported as before")
     return Draft(measure, only, series, result)
@@ -254,6 +260,9 @@ def _workflow_week(
     money = money_of(found, outcome, whole_weeks, facts.prices)
     figures = [_finish(draft, judged.get(id(draft), NO_DIRECTION), whole_weeks) for draft in sheet.drafts]
     whole = tuple(_by_traffic(figure, money) for figure in figures if figure.only is None)
+    review = None if few_people(found) else review_of(found)
+    if review is not None:
+        whole = (*whole, review)
     cost, calls = found.series("cost"), found.series("calls")
     first = found.first
     told = tuple(one for one in facts.told if one.workflow == name and one.within(days.week))
@@ -283,16 +292,5 @@ def _workflow_week(
 
 
 def _slowest(found: WorkflowTally) -> tuple[float | None, float | None]:
-    usual = Quantity()
-    for week in range(USUAL_WEEKS):
-        usual.add(found.latency.get(week, Quantity()))
-    return _percentile(found.latency.get(USUAL_WEEKS, Quantity())), _percentile(usual)
-
-
-def _percentile(quantity: Quantity, share: float = 0.95) -> float | None:
-    below = 0
-    for index, count in sorted(quantity.buckets.items()):
-        below += count
-        if below >= share * quantity.count:
-            return bucket_middle(index)
-    return None
+    this, _, usual = percentiles(found, "latency_ms", 0.95)
+    return this, usual

@@ -1,5 +1,6 @@
 """What counts as an outcome, the unit that cost is divided by."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from driftbell.alerts.weekly.figure import answered, used
@@ -21,6 +22,8 @@ class Outcome:
     title: str
     definition: str
     counted: Series
+    count: Callable[[WorkflowTally], Series]
+    """What made ``counted``; for other weeks of the same workflow."""
     reported: Series
     """Calls whose end was reported, over the answered calls."""
 
@@ -48,29 +51,27 @@ def outcome_of(tally: WorkflowTally, settings: WorkflowSettings) -> Outcome:
             every = every.plus(tally.series(name))
     title = settings.outcome_title
     if settings.accepted_outcomes:
-        what = ", ".join(settings.accepted_outcomes)
-        return Outcome(
-            title or "accepted outcome",
-            f"a call reported as {what}",
-            _sum(tally, settings.accepted_outcomes),
-            every.over(ok),
-        )
+        chosen = settings.accepted_outcomes
+        what = f"a call reported as {', '.join(chosen)}"
+        return _outcome(title or "accepted outcome", what, tally, lambda of: _sum(of, chosen), every.over(ok))
     suggestions = used(tally, None)
     judged = Series(suggestions.trials)
     people = len(tally.people.get(None, ()))
     if _covers(judged, ok) and (people == 0 or people >= ENOUGH_PEOPLE):
-        return Outcome(
-            title or "accepted suggestion", "a suggestion that staff used as it was", suggestions, judged.over(ok)
-        )
-    good = _sum(tally, GOOD_OUTCOMES)
-    if any(good.hits) and _covers(every, ok):
+        what = "a suggestion that staff used as it was"
+        return _outcome(title or "accepted suggestion", what, tally, lambda of: used(of, None), judged.over(ok))
+    if any(_sum(tally, GOOD_OUTCOMES).hits) and _covers(every, ok):
         reported = [name for name in GOOD_OUTCOMES if f"outcome.{name}" in tally.names]
-        return Outcome(
-            title or f"{reported[0]} case", f"a call reported as {' or '.join(reported)}", good, every.over(ok)
-        )
-    return Outcome(
-        title or "successful call", "a call that did not fail, as nobody reports how calls ended", ok, ok.over(ok)
-    )
+        what = f"a call reported as {' or '.join(reported)}"
+        return _outcome(title or f"{reported[0]} case", what, tally, lambda of: _sum(of, GOOD_OUTCOMES), every.over(ok))
+    what = "a call that did not fail, as nobody reports how calls ended"
+    return _outcome(title or "successful call", what, tally, answered, ok.over(ok))
+
+
+def _outcome(
+    title: str, what: str, tally: WorkflowTally, count: Callable[[WorkflowTally], Series], reported: Series
+) -> Outcome:
+    return Outcome(title, what, count(tally), count, reported)
 
 
 def _sum(tally: WorkflowTally, names: tuple[str, ...]) -> Series:

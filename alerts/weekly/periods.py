@@ -1,8 +1,8 @@
 """The rows of sent and unsent summaries: who claimed which period, and the frozen letter itself.
 
 Every step is one compare-and-set, so two processes, or one that died half-way, cannot send a period twice:
-claimed -> frozen -> attempting -> sent. A row found ``attempting`` after its lease was being sent when the process
-died; nobody knows whether the mail went out, so it becomes ``uncertain`` and is not repeated.
+claimed -> frozen -> sent. What each address got stands in rows of its own (`driftbell.alerts.weekly.deliveries`); a
+period is ``uncertain`` when all of them are over and of one nobody knows whether its mail went out.
 """
 
 import json
@@ -49,14 +49,6 @@ def enrol(tx: Database, recipient: str, period: str, now: float) -> None:
     tx.execute(sql, [REPORT, recipient, period, now])
 
 
-def expire(tx: Database, now: float) -> int:
-    """Mark as uncertain what was being sent when its process died; returns how many."""
-    sql = (
-        "UPDATE report_periods SET state = 'uncertain', error = 'interrupted' WHERE state = 'attempting' AND lease < ?"
-    )
-    return _changed(tx, sql, [now])
-
-
 def claim(tx: Database, recipient: str, period: str, now: float, due_at: float) -> bool:
     """Whether this caller may work on the period now: nobody else did, or their lease is over."""
     fields = "(report, recipient, period_start, state, claimed_at, due_at, lease)"
@@ -86,45 +78,30 @@ def frozen(db: Database | sqlite3.Connection, recipient: str, period: str) -> Fr
     return Frozen(recipient, period, Rendered(row[0], row[1], row[2]), row[3], row[4])
 
 
-def attempt(tx: Database, recipient: str, period: str, now: float) -> bool:
-    """Note that sending begins; False when someone else is past this step."""
-    sql = f"""UPDATE report_periods SET state = 'attempting', attempts = attempts + 1, lease = ?
-        WHERE {_ROW} AND state = 'frozen'"""
-    return _changed(tx, sql, [now + LEASE, REPORT, recipient, period]) == 1
-
-
-def served(db: Database | sqlite3.Connection, recipient: str, period: str) -> dict[str, State]:
-    """How sending ended for each address of a period so far, by the address' key: ``sent`` or ``uncertain``."""
-    row = db.execute(f"SELECT served FROM report_periods WHERE {_ROW}", [REPORT, recipient, period]).fetchone()
-    found: dict[str, State] = json.loads(row[0]) if row else {}
-    return found
-
-
-def serve(tx: Database, recipient: str, period: str, key: str, state: State) -> None:
-    """Note that the mail to one address is out, or perhaps out: it is not sent to it again."""
-    done = served(tx, recipient, period) | {key: state}
-    tx.execute(f"UPDATE report_periods SET served = ? WHERE {_ROW}", [json.dumps(done), REPORT, recipient, period])
+def renew(tx: Database, recipient: str, period: str, now: float) -> None:
+    """Hold the claim while there is sending to do."""
+    tx.execute(f"UPDATE report_periods SET lease = ? WHERE {_ROW}", [now + LEASE, REPORT, recipient, period])
 
 
 def settle(tx: Database, recipient: str, period: str, state: State, now: float, error: str | None = None) -> None:
-    """Note how sending ended: ``sent``, ``uncertain``, or back to ``frozen`` to be tried again after the lease."""
-    sql = (
-        f"UPDATE report_periods SET state = ?, error = ?, sent_at = ?, lease = ? WHERE {_ROW} AND state = 'attempting'"
-    )
+    """Note how sending ended: ``sent``, ``uncertain``, or still ``frozen``, to be tried again after the lease."""
+    sql = f"""UPDATE report_periods SET state = ?, error = ?, sent_at = ?, lease = ?, attempts = attempts + 1
+        WHERE {_ROW} AND state = 'frozen'"""
     sent_at = now if state == "sent" else None
     tx.execute(sql, [state, error, sent_at, now + LEASE, REPORT, recipient, period])
 
 
 def forget(tx: Database, recipients: Iterable[str]) -> None:
     """Drop the oldest periods beyond `KEEP` of each recipient."""
-    sql = """DELETE FROM report_periods WHERE report = ? AND recipient = ? AND period_start NOT IN (SELECT value FROM
+    sql = """DELETE FROM {} WHERE report = ? AND recipient = ? AND period_start NOT IN (SELECT value FROM
         json_each(?))"""
     newest = (
         "SELECT period_start FROM report_periods WHERE report = ? AND recipient = ? ORDER BY period_start DESC LIMIT ?"
     )
     for recipient in recipients:
         kept = [row[0] for row in tx.execute(newest, [REPORT, recipient, KEEP]).fetchall()]
-        tx.execute(sql, [REPORT, recipient, json.dumps(kept)])
+        for table in ("report_periods", "report_deliveries"):
+            tx.execute(sql.format(table), [REPORT, recipient, json.dumps(kept)])
 
 
 _ROW = "report = ? AND recipient = ? AND period_start = ?"

@@ -11,7 +11,7 @@ from typing import Literal
 from driftbell.alerts.weekly.settings import Recipient, WeeklySettings
 from driftbell.alerts.weekly.weeks import HOUR, WEEKDAYS, Week, last_full_week, local_midnight
 
-State = Literal["enrolled", "claimed", "frozen", "attempting", "sent", "uncertain"]
+State = Literal["enrolled", "claimed", "frozen", "sent", "uncertain"]
 """``enrolled``: the period before the recipient was known, never sent. ``uncertain``: perhaps sent, never repeated."""
 Known = Mapping[str, Mapping[str, State]]
 """recipient -> period -> state."""

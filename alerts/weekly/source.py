@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Protocol
 
 from driftbell.alerts import history
@@ -10,11 +11,13 @@ from driftbell.alerts.cycle import OURSELVES
 from driftbell.alerts.record import Incident
 from driftbell.alerts.weekly.numbers import Facts
 from driftbell.alerts.weekly.settings import Recipient
+from driftbell.alerts.weekly.tally import HISTOGRAMS
 from driftbell.alerts.weekly.told import Told
 from driftbell.alerts.weekly.weeks import HOUR, Days, Week
 from driftbell.alerts.wording import percent
 from driftbell.collectors.point import Point
 from driftbell.collectors.store import Store
+from driftbell.collectors.sums import load_sums
 from driftbell.collectors.trust import TrustPoint
 from driftbell.detectors.decomposition import UnitPrices
 
@@ -26,8 +29,11 @@ TELL_LOSS = 0.001
 class Source(Protocol):
     """What a summary is made from."""
 
-    def points(self, week: Week, recipient: Recipient) -> Iterator[Point]:
-        """The points of the five weeks, none of which straddles a local midnight."""
+    def points(self, week: Week, recipient: Recipient, only: str = "*") -> Iterator[Point]:
+        """The points of the five weeks, none of which straddles a local midnight, then days of the weeks before.
+
+        One workflow after the other. ``only`` is a pattern of the workflows to read.
+        """
         ...
 
     def facts(self, week: Week) -> Facts:
@@ -43,21 +49,26 @@ class StoreSource:
     prices: Mapping[str, UnitPrices] = field(default_factory=dict)
     promised_false_pages: float | None = None
 
-    def points(self, week: Week, recipient: Recipient) -> Iterator[Point]:
-        """See `Source.points`: one workflow after the other, so that few points are held at a time."""
+    def points(self, week: Week, recipient: Recipient, only: str = "*") -> Iterator[Point]:
+        """See `Source.points`; few points are held at a time."""
         days = Days(week)
         self.store.refresh_all()
         for workflow in self.store.workflows():
-            if recipient.reads(workflow.name):
+            if recipient.reads(workflow.name) and fnmatchcase(workflow.name, only):
                 yield from self._of(workflow.name, days)
+                first = days.earlier[0] - DAY / 2
+                yield from load_sums(self.store.read(), workflow.name, first, days.start - DAY / 2, "day")
 
     def _of(self, workflow: str, days: Days) -> Iterator[Point]:
         if days.whole_days:
-            yield from self.store.points(workflow, days.start, days.end, "day")
+            yield from self._stored(workflow, days.start, days.end, "day")
         elif days.whole_hours:
-            yield from self.store.points(workflow, days.start, days.end, "hour")
+            yield from self._stored(workflow, days.start, days.end, "hour")
         else:
             yield from self._split_hours(workflow, days)
+
+    def _stored(self, workflow: str, since: float, until: float, resolution: str) -> Iterator[Point]:
+        return load_sums(self.store.read(), workflow, since, until, resolution, HISTOGRAMS)
 
     def _split_hours(self, workflow: str, days: Days) -> Iterator[Point]:
         """Hours, but minutes where a local day starts within one.
@@ -66,7 +77,7 @@ class StoreSource:
         towards the day in which it starts.
         """
         split = {edge // HOUR * HOUR for edge in days.edges}
-        for point in self.store.points(workflow, min(split), days.end, "hour"):
+        for point in self._stored(workflow, min(split), days.end, "hour"):
             hour = point.key.minute
             if hour not in split:
                 yield point

@@ -1,11 +1,11 @@
-"""Points of five weeks -> sums per local day and slice: the one pass over the data that every number rests on."""
+"""Points -> sums per local day and slice: the one pass over the data that every number rests on."""
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import add, sub
 
-from driftbell.alerts.weekly.weeks import WEEK_DAYS, Days
+from driftbell.alerts.weekly.weeks import EARLIER_WEEKS, WEEK_DAYS, Days
 from driftbell.collectors.point import Point, PointKey, Quantity
 
 MAX_NAMES = 200
@@ -13,6 +13,8 @@ MAX_NAMES = 200
 ENOUGH_PEOPLE = 10
 """Smaller groups are not shown; a point names at most its sixteen heaviest users, enough to tell ten."""
 
+HISTOGRAMS = frozenset({"latency_ms", "review_ms"})
+"""Quantities of which more than the mean is told."""
 Slice = tuple[str | None, str | None]
 CALLS, MANUAL = "calls", "manual"
 """Counts, whose trials are the days themselves."""
@@ -34,13 +36,23 @@ class WorkflowTally:
     """The first day with any data."""
     cells: dict[tuple[int, str | None, str | None], Point] = field(default_factory=dict)
     """(week, segment, model) -> what the decomposition of cost needs; week 4 is the week itself."""
-    latency: dict[int, Quantity] = field(default_factory=dict)
+    histograms: dict[tuple[str, int], Quantity] = field(default_factory=dict)
+    """(name, week) -> how the values of `HISTOGRAMS` lay."""
     people: dict[str | None, set[str]] = field(default_factory=dict)
     """Users of the week itself, in all (None) and by segment; at most twenty are held, and never shown."""
     versions: dict[tuple[str, str], dict[int, int]] = field(default_factory=dict)
     """(``prompt`` or ``model``, value) -> calls per day."""
     names: set[str] = field(default_factory=set)
     left_out: int = 0
+    before: "WorkflowTally | None" = None
+    """Only ``slices`` of the weeks before, with a week where the days stand, the oldest first; None without any."""
+
+    def weeks_before(self, take: "Callable[[WorkflowTally], Series]") -> "list[tuple[float, float]]":
+        """(hits, trials) of each earlier week, the oldest first, from the first one with any data on."""
+        if self.before is None:
+            return []
+        series = take(self.before)
+        return list(zip(series.hits, series.trials, strict=True))[self.before.first : EARLIER_WEEKS]
 
     def series(self, name: str, only: "Only | None" = None) -> "Series":
         """The measure by day, over all slices or those of one segment or tier."""
@@ -101,7 +113,10 @@ _OPEN_NAMES = ("eval.", "outcome.")
 
 
 def tally(points: Iterable[Point], days: Days) -> dict[str, WorkflowTally]:
-    """One pass over the points, each of which lies within one local day; points outside the weeks are skipped."""
+    """One pass over the points, each of which lies within one local day; points outside the weeks are skipped.
+
+    Points of the earlier weeks count only after one of the five weeks of their workflow.
+    """
     found: dict[str, WorkflowTally] = {}
     index_of: dict[int, int | None] = {}
     for point in points:
@@ -109,30 +124,42 @@ def tally(points: Iterable[Point], days: Days) -> dict[str, WorkflowTally]:
         if minute not in index_of:
             index_of[minute] = days.index(minute)
         day = index_of[minute]
-        if day is None:
-            continue
         workflow = found.get(point.key.workflow)
+        if day is None:
+            week = days.earlier_index(minute)
+            if workflow is not None and week is not None:
+                if workflow.before is None:
+                    workflow.before = WorkflowTally(names=workflow.names)
+                _sum_up(workflow.before, point, week)
+            continue
         if workflow is None:
             workflow = found[point.key.workflow] = WorkflowTally()
+        _sum_up(workflow, point, day)
         _count(workflow, point, day)
     return found
 
 
-def _count(workflow: WorkflowTally, point: Point, day: int) -> None:
-    key = point.key
+def _sum_up(workflow: WorkflowTally, point: Point, day: int) -> None:
     workflow.first = min(workflow.first, day)
-    measures = workflow.slices.setdefault((key.segment, key.risk_tier), {})
-    for name, amount, trials in _measures(workflow, point):
+    measures = workflow.slices.setdefault((point.key.segment, point.key.risk_tier), {})
+    names, again = workflow.names, Days.count + day
+    for name, amount, trials in _measures(point):
         row = measures.get(name)
         if row is None:
+            if name not in names and name.startswith(_OPEN_NAMES) and not _kept(workflow, name):
+                continue
             row = measures[name] = _zeros(2 * Days.count)
         row[day] += amount
-        row[Days.count + day] += trials
-    week = day // WEEK_DAYS
+        row[again] += trials
+
+
+def _count(workflow: WorkflowTally, point: Point, day: int) -> None:
+    key, week = point.key, day // WEEK_DAYS
     _add_cell(workflow, point, week)
-    latency = point.quantities.get("latency_ms")
-    if latency is not None:
-        workflow.latency.setdefault(week, Quantity()).add(latency)
+    for name in HISTOGRAMS:
+        quantity = point.quantities.get(name)
+        if quantity is not None:
+            workflow.histograms.setdefault((name, week), Quantity()).add(quantity)
     for kind, value in (("prompt", key.prompt_version), ("model", key.model)):
         if value is not None and point.calls and len(workflow.versions) < MAX_NAMES:
             by_day = workflow.versions.setdefault((kind, value), {})
@@ -144,21 +171,18 @@ def _count(workflow: WorkflowTally, point: Point, day: int) -> None:
                 people.update(point.users)
 
 
-def _measures(workflow: WorkflowTally, point: Point) -> Iterator[tuple[str, float, float]]:
+def _measures(point: Point) -> Iterator[tuple[str, float, float]]:
     yield CALLS, point.calls, 1
     if point.manual:
         yield MANUAL, point.manual, 1
     for name, (hits, trials) in point.rates.items():
-        if _kept(workflow, name):
-            yield name, hits, trials
+        yield name, hits, trials
     for name, quantity in point.quantities.items():
-        if name in _MEANS or (name.startswith("eval.") and _kept(workflow, name)):
+        if name in _MEANS or name.startswith("eval."):
             yield name, quantity.total, quantity.count
 
 
 def _kept(workflow: WorkflowTally, name: str) -> bool:
-    if name in workflow.names or not name.startswith(_OPEN_NAMES):
-        return True
     if len(workflow.names) >= MAX_NAMES:
         workflow.left_out += 1
         return False

@@ -1,11 +1,11 @@
-"""How much figures vary by themselves from week to week, learned from few weeks and from all figures together.
+"""How much figures vary by themselves from week to week, learned from each one's weeks and from all of them together.
 
-The days within the weeks tell precisely how much chance alone moves a week (variance ``days``), but not what moves
-whole weeks: holidays, campaigns, slow changes of the work. The four usual weeks tell that too (``weeks``), but four are
-few. So the ratio R of the two is taken as unknown on a grid from 1 upwards. Its distribution over the figures of one
-summary is estimated from them (a nonparametric maximum likelihood estimate: Laird, J. Am. Stat. Assoc. 73, 1978, by
-EM), starting from a prior that `PRIOR_WEIGHT` figures are worth, and each figure then has its own by Bayes' rule. The
-chance of a difference is averaged over it.
+The days within the weeks tell how much chance alone moves a week (variance ``days``), the weeks themselves tell what
+else moves them: holidays, campaigns, slow changes of the work (``weeks``, from few values). As in Smyth (Stat. Appl.
+Genet. Mol. Biol. 3, 2004) the ratio of the two is drawn around a common one: ``weeks / days`` follows ``common`` times
+F(``free``, ``worth``), and each figure's own variance is the mean of both, weighted by their degrees of freedom. How
+alike the figures are (``worth``) is learned from them too, so a mail of figures that swing apart leaves each to itself.
+Common ratio and worth are not guessed but averaged over a grid, by how well each explains the figures at hand.
 """
 
 from collections.abc import Sequence
@@ -13,18 +13,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr, stdtrit
+from scipy.special import betaln, stdtr, stdtrit
 
-RATIOS = 2.0 ** np.arange(11)
-"""R, up to weeks that vary by 32 times what their days let expect."""
-CALM_PRIOR, DECAY, PRIOR_WEIGHT = 0.25, 0.8, 8.0
-"""Prior chance that a figure has no weekly swings; each doubling of R is so much less likely than the one before."""
-STEPS = 15
-DAYS_FREEDOM = 8.0
-"""Degrees of freedom granted to the variation learned from days: 21 at most, fewer as days are not bell-shaped."""
-LARGEST = RATIOS[-1] / 4
-"""Days are never taken to vary less than a week by this, so that R stays on the grid."""
-TINY = 1e-9
+LARGEST = 256.0
+"""Weeks that vary by 16 times what their days let expect; days are never taken to tell less than that."""
+COMMON, WORTH = (grid.ravel() for grid in np.meshgrid(np.geomspace(1.0, LARGEST, 17), [1.0, 2.0, 4.0, 8.0, 16.0]))
+"""The grid: before the figures are seen, every pair is as likely as any other.
+
+The figures together are never worth more than what their days tell: at most 18 degrees of freedom each.
+"""
+NEGLIGIBLE = 1e-4
+"""Pairs less likely than this are left out of the average."""
 
 Array = NDArray[np.float64]
 
@@ -33,12 +32,12 @@ Array = NDArray[np.float64]
 class Spread:
     """Variance of one usual week's value, in the figure's unit squared.
 
-    ``weeks``: from the ``free`` + 1 weekly values. ``days``: from the days within them; 0 where they told nothing.
-    ``factor`` times it is the variance of this week minus usual.
+    ``weeks``: from the weeks, with ``free`` degrees of freedom. ``days``: from the days within them; 0 where they told
+    nothing. ``factor`` times it is the variance of this week minus usual.
     """
 
     weeks: float
-    free: int
+    free: float
     days: float
     factor: float
 
@@ -57,16 +56,16 @@ def chances(spreads: Sequence[Spread], differences: Sequence[float]) -> list[Cha
     open_ = [i for i, chance in enumerate(found) if chance is None]
     if open_:
         weeks = np.array([spreads[i].weeks for i in open_])
-        free = np.array([float(spreads[i].free) for i in open_])
+        free = np.array([spreads[i].free for i in open_])
         days = np.maximum([spreads[i].days for i in open_], weeks / LARGEST)
-        factor = np.array([spreads[i].factor for i in open_])
+        base = np.sqrt(days * np.array([spreads[i].factor for i in open_]))
         size = np.abs(np.array([differences[i] for i in open_]))
-        shares = _posterior(weeks / days, free)
-        base = np.sqrt(days * factor)
-        tails = 2 * stdtr(DAYS_FREEDOM, -(size / base)[:, None] / np.sqrt(RATIOS))
-        typical = np.exp(shares @ np.log(RATIOS) / 2)
-        margins = base * typical * float(stdtrit(DAYS_FREEDOM, 0.975))
-        for i, p, margin in zip(open_, (shares * tails).sum(1), margins, strict=True):
+        tails, margins = np.zeros(len(open_)), np.zeros(len(open_))
+        for common, worth, weight in _likely(weeks / days, free):
+            own = np.sqrt(np.maximum((worth * common + free * weeks / days) / (worth + free), 1.0))
+            tails += weight * 2 * stdtr(worth + free, -size / (base * own))
+            margins += weight * base * own * stdtrit(worth + free, 0.975)
+        for i, p, margin in zip(open_, tails, margins, strict=True):
             found[i] = Chance(min(float(p), 1.0), float(margin))
     return [chance for chance in found if chance is not None]
 
@@ -78,21 +77,17 @@ def _certain(spread: Spread, difference: float) -> Chance | None:
     return Chance(1.0 if difference == 0 else 0.0, 0.0)
 
 
-def _posterior(observed: Array, free: Array) -> Array:
-    """For each observed ratio the probabilities of `RATIOS`."""
-    scaled = np.maximum(observed, TINY)[:, None] / RATIOS
-    half = free[:, None] / 2
-    likelihood = scaled**half * np.exp(-half * scaled)
-    steps = DECAY ** np.arange(len(RATIOS) - 1)
-    prior = np.concatenate(([CALM_PRIOR], (1 - CALM_PRIOR) * steps / steps.sum()))
-    mixture = prior
-    for _ in range(STEPS):
-        shares = _shares(likelihood, mixture)
-        mixture = (shares.sum(0) + PRIOR_WEIGHT * prior) / (len(observed) + PRIOR_WEIGHT)
-    return _shares(likelihood, mixture)
+def _likely(observed: Array, free: Array) -> list[tuple[float, float, float]]:
+    """(common ratio, its worth, probability) of the pairs that explain the ``observed`` ratios, summing to 1."""
+    logs = np.array([_log_likelihood(observed, free, c, w) for c, w in zip(COMMON, WORTH, strict=True)])
+    shares = np.exp(logs - logs.max())
+    shares /= shares.sum()
+    kept = shares >= NEGLIGIBLE
+    return list(zip(COMMON[kept], WORTH[kept], shares[kept] / shares[kept].sum(), strict=True))
 
 
-def _shares(likelihood: Array, mixture: Array) -> Array:
-    weighted = likelihood * mixture
-    total: Array = weighted.sum(1, keepdims=True)
-    return np.where(total > 0, weighted / np.maximum(total, np.finfo(float).tiny), RATIOS[-1] == RATIOS)
+def _log_likelihood(observed: Array, free: Array, common: float, worth: float) -> float:
+    """Log density of ``observed / common`` under F(free, worth), without what no pair changes."""
+    odds = free / (worth * common)
+    terms = free / 2 * np.log(odds) - (free + worth) / 2 * np.log1p(odds * observed) - betaln(free / 2, worth / 2)
+    return float(terms.sum())

@@ -1,12 +1,14 @@
 """Better, Same, Worse or Cannot tell: each week is tested against the four before it and their own variation.
 
-A week's figure is a ratio of sums (a share, a mean, money per outcome). What a usual week varies is learned from its
-days (their residuals, weekdays removed), from the four weekly values, and from the other figures of the summary: see
+A week's figure is a ratio of sums (a share, a mean, money per outcome). How far weeks are from the four before them is
+learned from up to twelve usual weeks: each against its own four, so that slow growth counts as usual; from the days of
+the last four (their residuals, weekdays removed); and from the other figures of the summary: see
 `driftbell.alerts.weekly.variation`. A share is never given less variation than its binomial one. Over all comparisons
 of a summary the false discovery rate is held at `FALSE_DISCOVERIES` (Benjamini and Hochberg, J. R. Stat. Soc. B 57,
 1995), so that looking at more does not tell more.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -22,6 +24,12 @@ BLIND_FACTOR = 5.0
 """With an uncertainty beyond so many times the smallest change worth telling, no difference means nothing."""
 UNSURE_FACTOR = 1.0
 """The same where the week differs by more than is worth telling, and yet not by more than usual."""
+THIN = 0.5
+"""An earlier week with fewer than this share of the usual cases tells nothing of how the usual ones vary."""
+OVERLAP = 0.125
+"""Share of a degree of freedom lost by a week that is held against four others which are held against each other."""
+Weekly = tuple[float, float]
+"""(hits, trials) of a week."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +72,12 @@ def compare(
     share: bool = False,
     weeks: Sequence[int] = tuple(range(USUAL_WEEKS)),
     least: int = 0,
+    earlier: Sequence[Weekly] = (),
 ) -> Comparison:
     """Compare week 4 of ``series`` with its usual ``weeks``.
 
-    ``share``: the ratio is a proportion of counted cases. ``least``: cases needed on both sides.
+    ``share``: the ratio is a proportion of counted cases. ``least``: cases needed on both sides. ``earlier``: weeks
+    before the usual ones, the oldest first; they tell how much weeks vary and nothing else.
     """
     this, cases = series.week(USUAL_WEEKS)
     past = [(h, n) for h, n in (series.week(week) for week in weeks) if n > 0]
@@ -87,25 +97,32 @@ def compare(
         return say("too few to tell")
     if usual is None or len(past) < 2 or usual_cases < least:
         return say("nothing to compare with yet")
-    return say("", _spread(series, past, usual, cases, weeks, share))
-
-
-def _spread(
-    series: Series, past: list[tuple[float, float]], usual: float, cases: float, weeks: Sequence[int], share: bool
-) -> Spread:
-    mean_cases = sum(n for _, n in past) / len(past)
-    from_weeks = sum(n * (h / n - usual) ** 2 for h, n in past) / mean_cases / (len(past) - 1)
-    from_days = _variance_of_days(series, usual, weeks) / mean_cases**2
+    mean_cases = usual_cases / len(past)
+    days = _variance_of_days(series, weeks) / mean_cases**2
     if share:
-        smoothed = (usual * mean_cases * len(past) + 1) / (mean_cases * len(past) + 2)
-        from_days = max(from_days, smoothed * (1 - smoothed) / mean_cases)
-    return Spread(from_weeks, len(past) - 1, from_days, max(1.0, mean_cases / cases) + 1 / len(past))
+        smoothed = (usual * usual_cases + 1) / (usual_cases + 2)
+        days = max(days, smoothed * (1 - smoothed) / mean_cases)
+    known = [week for week in earlier if week[1] >= THIN * mean_cases]
+    factor = max(1.0, mean_cases / cases) + 1 / len(past)
+    return say("", Spread(*_variance_of_weeks([*known, *past], mean_cases), days, factor))
+
+
+def _variance_of_weeks(weeks: Sequence[Weekly], mean_cases: float) -> tuple[float, float]:
+    """Variance of a week of ``mean_cases`` around the four before it, and its degrees of freedom."""
+    squares = []
+    for i in range(1, len(weeks)):
+        before = weeks[max(0, i - USUAL_WEEKS) : i]
+        (hits, cases), cases_before = weeks[i], sum(n for _, n in before)
+        rest = _distance(hits / cases, sum(h for h, _ in before) / cases_before)
+        squares.append(rest**2 / (1 / cases + 1 / cases_before) / mean_cases)
+    free = len(squares) - OVERLAP * max(0, len(squares) - USUAL_WEEKS)
+    return sum(squares) / len(squares), free
 
 
 def weighed(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """The comparisons of one summary with ``p`` and ``margin``, where they can be compared at all."""
     tested = [
-        (i, c.spread, c.this - c.usual)
+        (i, c.spread, _distance(c.this, c.usual))
         for i, c in enumerate(comparisons)
         if c.spread is not None and c.this is not None and c.usual is not None
     ]
@@ -116,17 +133,28 @@ def weighed(comparisons: Sequence[Comparison]) -> list[Comparison]:
     return found
 
 
-def _variance_of_days(series: Series, usual: float, weeks: Sequence[int]) -> float:
-    """Variance of a week's sum of ``hits - usual * trials``, from its days with the weekday's mean removed."""
-    total, free = 0.0, 0
+def _distance(this: float, usual: float) -> float:
+    """How far a week is from usual; upwards on the scale of logarithms, as what moves whole weeks multiplies."""
+    return usual * math.log(this / usual) if this > usual > 0 else this - usual
+
+
+def _variance_of_days(series: Series, weeks: Sequence[int]) -> float:
+    """Variance of a week's sum of hits around its own ratio, from its days with the weekday's mean removed.
+
+    The week's own ratio is taken, so that what moves whole weeks is not in it.
+    """
+    sums = {week: series.week(week) for week in weeks}
+    ratios = {week: hits / trials for week, (hits, trials) in sums.items() if trials > 0}
+    total, days = 0.0, 0
     for weekday in range(WEEK_DAYS):
-        days = [week * WEEK_DAYS + weekday for week in weeks]
-        rests = [series.hits[d] - usual * series.trials[d] for d in days if series.trials[d] > 0]
+        at = [(ratio, week * WEEK_DAYS + weekday) for week, ratio in ratios.items()]
+        rests = [series.hits[d] - ratio * series.trials[d] for ratio, d in at if series.trials[d] > 0]
         if len(rests) > 1:
             mean = sum(rests) / len(rests)
             total += sum((rest - mean) ** 2 for rest in rests)
-            free += len(rests) - 1
-    return WEEK_DAYS * total / free if free else 0.0
+            days += len(rests) - 1
+    free = days - (len(ratios) - 1)
+    return WEEK_DAYS * total / free if free > 0 else 0.0
 
 
 def discoveries(comparisons: Sequence[Comparison], rate: float = FALSE_DISCOVERIES) -> list[bool]:

@@ -12,6 +12,8 @@ DAYS_SHORT = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 WEEK_DAYS = 7
 USUAL_WEEKS = 4
 """A week is compared with the four before it."""
+EARLIER_WEEKS = 8
+"""Weeks before those, which tell how much weeks vary and nothing else."""
 HOUR = 3600
 
 
@@ -97,6 +99,20 @@ class Days:
         """Whether hour points may be used: in some zones a local day starts at half past a UTC hour."""
         self.whole_days = all(edge % (24 * HOUR) == 0 for edge in self.edges)
         """Whether day points, which are UTC days, may be used."""
+
+    @cached_property
+    def earlier(self) -> list[float]:
+        """Where the earlier weeks begin, the oldest first, and where the last of them ends."""
+        first = USUAL_WEEKS + EARLIER_WEEKS
+        return [self.week.earlier(first - i).start for i in range(EARLIER_WEEKS + 1)]
+
+    def earlier_index(self, ts: float) -> int | None:
+        """Which of the earlier weeks holds the noon of the day that starts at ``ts``; None before and after them.
+
+        Days may be those of UTC: for how much weeks vary it does not matter where exactly they begin.
+        """
+        noon = ts + 12 * HOUR
+        return bisect_right(self.earlier, noon) - 1 if self.earlier[0] <= noon < self.start else None
 
     def index(self, ts: float) -> int | None:
         """Which day holds ``ts``; None outside the five weeks."""

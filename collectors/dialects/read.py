@@ -58,7 +58,7 @@ def read(span: Span) -> Part:
         span.trace_id,
         span.span_id,
         span.parent_id,
-        span.name[:MAX_NAME],
+        values.printable(span.name[:MAX_NAME]),
         span.start,
         span.end,
         kind,

@@ -27,11 +27,20 @@ def hashed(user: str) -> str:
     return hashlib.blake2b(user.encode("utf-8", "replace"), digest_size=8).hexdigest()
 
 
+def printable(name: str) -> str:
+    """``name`` with a space for what no terminal shows as a character: controls, marks of direction, breaks."""
+    if name.isprintable():
+        return name
+    return " ".join("".join(c if c.isprintable() else " " for c in name).split())
+
+
 def text(value: object) -> str | None:
     """A short non-empty string, unquoted if it is a JSON string; ``None`` for anything else, also for longer text."""
     if not isinstance(value, str) or len(value) > 4 * MAX_TEXT:
         return None
     found = _unquoted(value).strip()
+    if not found.isprintable():
+        found = printable(found)
     return found if found and len(found) <= MAX_TEXT and found not in ("null", "None") else None
 
 

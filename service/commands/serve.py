@@ -9,6 +9,7 @@ import click
 from driftbell.service.commands.options import configured, where_options
 
 if TYPE_CHECKING:
+    from driftbell.collectors.clickhouse.shard import Shard
     from driftbell.service.config import Config
 
 STOP_SECONDS = 4.5
@@ -18,12 +19,22 @@ STOP_SECONDS = 4.5
 @where_options
 @click.option("--http", metavar="HOST:PORT", help="OTLP/HTTP, API and health; 127.0.0.1:4318 unless configured.")
 @click.option("--grpc", metavar="HOST:PORT", help="OTLP/gRPC; 127.0.0.1:4317 unless configured; 'off' for none.")
+@click.option("--shard", metavar="I/N", help="Watch a part of the workflows: 0/4 is the first of four.  [default: all]")
+@click.option("--receive-only", is_flag=True, help="Store what comes and watch nothing; others do.")
 @click.option("-v", "--verbose", is_flag=True, help="Log what is received and decided, too.")
-def command(config_file: Path | None, data_dir: Path | None, http: str | None, grpc: str | None, verbose: bool) -> None:
+def command(
+    config_file: Path | None,
+    data_dir: Path | None,
+    http: str | None,
+    grpc: str | None,
+    shard: str | None,
+    receive_only: bool,
+    verbose: bool,
+) -> None:
     """Receive calls over OTLP, watch them and ring.
 
     Prints one line 'ready http=… grpc=… data=…' when it accepts data. SIGTERM or Ctrl-C stops it within 5 s;
-    whatever was acknowledged is stored.
+    whatever was acknowledged is stored. With a store in ClickHouse, --receive-only and --shard divide the work.
     """
     import logging
 
@@ -32,7 +43,8 @@ def command(config_file: Path | None, data_dir: Path | None, http: str | None, g
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    service = Service(listening(configured(config_file, data_dir), http, grpc))
+    config = listening(configured(config_file, data_dir), http, grpc)
+    service = Service(config, shard=sharded(shard), watches=not receive_only)
     _stop_on_signals(service.stop)
     service.run(lambda line: print(line, flush=True))
 
@@ -48,6 +60,16 @@ def listening(config: "Config", http: str | None, grpc: str | None) -> "Config":
         if address is not None:
             _checked(option, address)
     return config.model_copy(update={"listen": Listen(**{**config.listen.model_dump(), **given})})
+
+
+def sharded(text: str | None) -> "Shard":
+    """The shard that ``I/N`` means, or the only one."""
+    from driftbell.collectors.clickhouse.shard import Shard, parse_shard
+
+    try:
+        return Shard() if text is None else parse_shard(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--shard") from None
 
 
 def _checked(option: str, address: str) -> None:

@@ -15,6 +15,8 @@ from driftbell.service.page.glance import DAY, Glance, Glances, Snapshot
 from driftbell.service.page.render import page, url
 
 ROWS = 50
+USUAL = "127.0.0.1:4318"
+"""Where applications send to unless they are told otherwise."""
 SORTS = ("worst", "name", "spend", "calls")
 STATES = {
     "page": "Page",
@@ -47,11 +49,9 @@ class OverviewPage:
         """The page of the rows that were asked for, or how to begin while there is no workflow."""
         snapshot = self._glances.latest()
         if not snapshot.glances:
-            return page(
-                request,
-                "start.html",
-                endpoint=f"{request.url.scheme}://{request.headers.get('host', '127.0.0.1:4318')}",
-            )
+            host = request.headers.get("host", USUAL)
+            endpoint = f"{request.url.scheme}://{host}"
+            return page(request, "start.html", endpoint=endpoint, usual=host in (USUAL, "localhost:4318"))
         asked = given.text(request, "q") or ""
         sort = given.choice(request, "sort", SORTS)
         state = given.choice(request, "state", ("", *STATES))

@@ -8,9 +8,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from prometheus_client import CollectorRegistry, generate_latest
 
 from driftbell.collectors.batch import Batch
+from driftbell.collectors.call import Call
 from driftbell.collectors.intake import Intake, Limits
 from driftbell.collectors.metrics import ReceiverMetrics
 from driftbell.collectors.retention import RetentionPolicy
+from driftbell.collectors.store import Store
 
 START = 1_760_000_000.0
 
@@ -76,11 +78,11 @@ def request_of(service: str, **fields) -> dict:
     return {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [span, {**span, "spanId": ""}]}]}]}
 
 
-def in_protobuf(request: dict) -> bytes:
+def in_protobuf(request: dict, number: int = 0x11) -> bytes:
     message = json_format.ParseDict(request, ExportTraceServiceRequest())
     for group in message.resource_spans:
         for span in group.scope_spans[0].spans:
-            span.trace_id, span.span_id = b"\x11" * 16, b"\x22" * 8 if span.span_id else b""
+            span.trace_id, span.span_id = bytes([number]) * 16, b"\x22" * 8 if span.span_id else b""
     return message.SerializeToString()
 
 
@@ -143,3 +145,47 @@ def test_the_metrics_page_tells_how_the_receiver_is(store, spans, put):
     text = generate_latest(registry).decode()
     assert 'driftbell_otlp_requests_total{answer="200",signal="traces"} 1.0' in text
     assert "driftbell_store_waiting 0.0" in text
+
+
+def test_one_service_cannot_take_the_room_of_all_workflows(tmp_path, spans, monkeypatch):
+    monkeypatch.setattr("driftbell.collectors.workflows.SENDER_LIMIT", 3)
+    store = Store.open(tmp_path, clock=lambda: START + 1000)
+    noisy = {"service.name": "noisy"}
+    with_ids = [replace(spans.call(20 * n, workflow=f"answer-{n}"), resource=noisy) for n in range(10)]
+    store.append(Batch(with_ids[:5]))
+    store.append(Batch([*with_ids, spans.call(300, workflow="triage")]))
+    names = {workflow.name for workflow in store.workflows()}
+    assert names == {"answer-0", "answer-1", "answer-2", "(other)", "triage"}
+    assert len(store.calls("(other)").calls) == 7
+    assert counters(store, "noisy")["unnamed"] == 7
+    assert "unnamed" not in counters(store, "shop")
+    store.close()
+
+
+@pytest.mark.parametrize("encoding", ["json", "x-protobuf"])
+def test_no_control_character_reaches_a_name(serve, store, encoding):
+    server = serve()
+    evil = "a\x1b[31m\u202eb\nc\u2028\x00"
+    for number in range(1, 9):
+        named = {"attributes": [{"key": "service.name", "value": {"stringValue": f"s{evil}"}}]}
+        request = request_of("", traceId=f"{number:032x}", spanId=f"{number:016x}", name=f"chat {evil}")
+        group = request["resourceSpans"][0]
+        group["resource"] = named
+        span = group["scopeSpans"][0]["spans"][0]
+        group["scopeSpans"][0]["spans"] = [span]
+        for key in ("driftbell.workflow", "driftbell.segment", "gen_ai.response.model", "driftbell.owner"):
+            span["attributes"].append({"key": key, "value": {"stringValue": f"w{evil}"}})
+        body = json.dumps(request) if encoding == "json" else in_protobuf(request, number)
+        headers = {"content-type": f"application/{encoding}"}
+        assert requests.post(f"{server.url}/v1/traces", data=body, headers=headers, timeout=10).status_code == 200
+    calls = store.calls(limit=100).calls
+    assert len(calls) == 8
+    for call in calls:
+        assert all(name.isprintable() for name in (call.workflow, call.segment, call.model, call.owner))
+    assert all(point.service.isprintable() for point in store.trust(-1e12, 1e12))
+    assert all(workflow.name.isprintable() for workflow in store.workflows())
+
+
+def test_names_of_imported_records_are_printable_too(store):
+    store.append(Batch(calls=[Call(START, "a\x1b[2Jb")]))
+    assert [workflow.name for workflow in store.workflows()] == ["a [2Jb"]

@@ -68,7 +68,11 @@ def _table(title: str, rows: list[tuple[str, bool, dict, str]]) -> list[str]:
     lines = [f"| {title} | what |", "|---|---|"]
     for name, needed, schema, text in rows:
         default = schema.get("default")
-        more = ["needed" if needed else "", _kind(schema), f"default `{default}`" if default not in (None, "") else ""]
+        more = [
+            "needed" if needed else "",
+            _kind(schema),
+            f"default `{default}`" if default not in (None, "", False) else "",
+        ]
         said = [_one_line("; ".join(filter(None, more))), _one_line(text)]
         lines.append(f"| `{name}` | {'. '.join(filter(None, said))} |")
     return [*lines, ""]
@@ -82,7 +86,9 @@ def _kind(schema: dict) -> str:
     options = [_kind(each) for each in schema.get("anyOf", ()) if each.get("type") != "null"]
     if options:
         return options[0]
-    kind = {"string": "text", "integer": "whole number", "number": "number"}[schema["type"]]
+    kind = {"string": "text", "integer": "whole number", "number": "number", "boolean": "`true` or `false`"}[
+        schema["type"]
+    ]
     if "maximum" in schema and schema["type"] == "integer":
         return f"{kind} from {schema['minimum']} to {schema['maximum']}"
     return f"{kind} of at most {schema['maxLength']} characters" if "maxLength" in schema else kind

@@ -6,11 +6,15 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 import workload
 from driftbell_process import driftbell
 from running_service import CALL, NOW
+
+from driftbell.collectors.batch import Batch
+from driftbell.collectors.store import Store
 
 
 def test_help_names_every_command():
@@ -194,3 +198,13 @@ def test_replay_tells_nobody_and_stays_out_of_the_store_of_a_service(serve, tmp_
     refused = driftbell("replay", file, "--data-dir", tmp_path / "data")
     assert refused.returncode == 1
     assert "holds the calls of a service" in refused.stderr
+
+
+def test_doctor_tells_of_calls_dated_in_the_future_and_long_ago(tmp_path):
+    store = Store.open(tmp_path)
+    dated = [time.time() + 4000, 1000.0]
+    store.append(Batch(calls=[replace(CALL, ts=ts, trace_id=f"{n:032x}") for n, ts in enumerate(dated, 1)]))
+    store.close()
+    told = driftbell("doctor", "--data-dir", tmp_path).stdout
+    assert "1 calls end in the future" in told
+    assert "1 calls are more than two years old" in told

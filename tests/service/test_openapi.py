@@ -93,6 +93,10 @@ def test_points_say_what_the_calls_say_and_come_in_pages_of_whole_intervals(runn
     assert sum(point["quantities"]["input_tokens"]["total"] for point in found if point["calls"]) == 500
     assert sum(point["rates"].get("feedback_negative", {"trials": 0})["trials"] for point in found) == 1
     assert "users" not in found[0]
+    assert found[0]["quantities"]["input_tokens"]["histogram"] is None
+    whole = running.get("/api/v1/points?workflow=triage&histograms=true").json()["points"]
+    point = next(each for each in whole if each["calls"])
+    assert sum(count for _, count in point["quantities"]["input_tokens"]["histogram"]) == 5
 
 
 def test_markers_are_listed_with_those_of_no_workflow(running):

@@ -1,6 +1,8 @@
 """Sending: exactly once, from a frozen letter, over a real SMTP server and a real store."""
 
 import socket
+import subprocess
+import sys
 from contextlib import contextmanager
 from dataclasses import replace
 from email import message_from_bytes, policy
@@ -15,7 +17,7 @@ from driftbell.alerts.history import listed
 from driftbell.alerts.schema import MIGRATIONS
 from driftbell.alerts.settings import AlertSettings, EmailSection
 from driftbell.alerts.summary import WeeklyMail, again, asked_for, summarise, trial
-from driftbell.alerts.weekly import archive, periods, readers
+from driftbell.alerts.weekly import archive, deliveries, periods, readers
 from driftbell.alerts.weekly.numbers import Facts, weekly_numbers
 from driftbell.alerts.weekly.schedule import send_moment
 from driftbell.alerts.weekly.settings import EVERYONE, Recipient, WeeklySettings
@@ -29,6 +31,7 @@ from driftbell.collectors.trust import TrustPoint
 
 READER = Recipient(name="Claims owner", email=("owner@example.org",), zone="Europe/Berlin", workflows=("claims-*",))
 PERIOD = "2026-11-09"
+BOTH = ("owner@example.org", "deputy@example.org")
 
 
 class Clock:
@@ -45,7 +48,7 @@ class Memory:
     def __init__(self, points, facts) -> None:
         self._points, self._facts, self.asked = points, facts, 0
 
-    def points(self, week, recipient):
+    def points(self, week, recipient, only="*"):
         self.asked += 1
         return iter(self._points)
 
@@ -69,9 +72,14 @@ class Post:
         self.mails.append(mail)
 
 
+@pytest.fixture(scope="session")
+def points(insurer, records):
+    return [point for point in insurer.hour_points(records) if point.key.workflow == "claims-triage"]
+
+
 @pytest.fixture
-def source(insurer, records):
-    return Memory(insurer.hour_points(records), insurer.facts(insurer.WEEK))
+def source(insurer, points):
+    return Memory(points, insurer.facts(insurer.WEEK))
 
 
 @pytest.fixture
@@ -134,6 +142,7 @@ def test_a_process_killed_while_sending_leaves_a_report_and_no_second_mail(servi
     assert [one.result for one in service(post).wake()] == ["elsewhere"]
     service.clock.now += periods.LEASE + 1
     again = service(post)
+    assert [one.result for one in again.wake()] == ["uncertain"]
     assert again.wake() == []
     assert post.mails == []
     assert [one.state for one in again.overdue()] == ["uncertain"]
@@ -283,7 +292,7 @@ def test_the_frozen_summaries_are_listed_and_given_as_data(service, open_store):
 @pytest.fixture
 def two_readers(configured, source, open_store, due):
     """A weekly mail to two addresses of one recipient, with links to leave on our own page."""
-    both = READER.model_copy(update={"email": ("owner@example.org", "deputy@example.org")})
+    both = READER.model_copy(update={"email": BOTH})
     update = {"recipients": (both,), "unsubscribe": None, "page": "https://driftbell.example.org"}
     settings, clock = configured.model_copy(update=update), Clock(due - 86_400)
 
@@ -347,6 +356,82 @@ def test_an_address_that_perhaps_got_it_is_reported_and_the_other_still_served(t
     assert [one.result for one in weekly.wake()] == ["uncertain"]
     assert [mail["To"] for mail in post.mails] == ["deputy@example.org"]
     assert [one.state for one in weekly.overdue()] == ["uncertain"]
+
+
+@pytest.mark.parametrize("step", range(9))
+def test_killed_at_any_step_every_address_is_mailed_once_or_reported(two_readers, open_store, source, step):
+    source._points = []
+    post, dying = Post(), two_readers(Post())
+    dying._send, dying._write = post, killed_at(step, dying._write)
+    try:
+        dying.wake()
+    except KeyboardInterrupt:
+        two_readers.clock.now += periods.LEASE + 1
+    two_readers(post).wake()
+    states = deliveries.states(open_store().read(), READER.name, PERIOD)
+    mailed = [mail["To"] for mail in post.mails]
+    assert len(mailed) == len(set(mailed))
+    assert len({mail["Message-ID"] for mail in post.mails}) == len(mailed)
+    certain = [address for address in BOTH if states[readers.key_of(address)] == "sent"]
+    assert set(certain) <= set(mailed)
+    assert len(certain) >= len(BOTH) - 1
+    assert periods.known(open_store().read())[READER.name][PERIOD] == ("sent" if len(certain) == 2 else "uncertain")
+
+
+def killed_at(step, write):
+    """The store's transactions, with a process that dies before the one of that number."""
+    count = iter(range(100))
+
+    def transaction():
+        if next(count) == step:
+            raise KeyboardInterrupt
+        return write()
+
+    return transaction
+
+
+KILLED_BETWEEN = """
+import os, signal, sys
+from driftbell.alerts.schema import MIGRATIONS
+from driftbell.alerts.summary import WeeklyMail
+from driftbell.alerts.weekly.settings import WeeklySettings
+from driftbell.alerts.weekly.source import StoreSource
+from driftbell.collectors.store import Store
+
+store, post, deadly = Store.open(sys.argv[1], [MIGRATIONS]), sys.argv[2], sys.argv[3] == "die"
+recipient = {"name": "r", "email": ["a@example.org", "b@example.org", "c@example.org"]}
+now = float(sys.argv[4])
+sent = []
+
+def send(mail):
+    sent.append(mail["To"])
+    with open(post, "a") as file:
+        file.write(mail["To"] + "\\n")
+
+def write():
+    if deadly and sent and store.read().execute("SELECT 1 FROM report_deliveries WHERE state = 'sent'").fetchone():
+        os.kill(os.getpid(), signal.SIGKILL)
+    return store.write()
+
+settings = WeeklySettings.model_validate({"recipients": [recipient]})
+WeeklyMail(settings, StoreSource(store), write, send, "d@example.org", lambda: now).wake()
+store.close()
+"""
+
+
+def test_killed_between_two_addresses_the_others_get_their_mail_after_the_restart(tmp_path, due):
+    post = tmp_path / "post"
+
+    def run(now: float, how: str = "live") -> int:
+        words = [sys.executable, "-c", KILLED_BETWEEN, str(tmp_path / "store"), str(post), how, str(now)]
+        return subprocess.run(words, check=False, timeout=60).returncode
+
+    assert run(due - 6 * 86_400) == 0
+    assert run(due + 86_400, "die") == -9
+    assert post.read_text().split() == ["a@example.org"]
+    assert run(due + 86_400 + periods.LEASE + 1) == 0
+    assert run(due + 2 * 86_400) == 0
+    assert post.read_text().split() == ["a@example.org", "b@example.org", "c@example.org"]
 
 
 def test_old_periods_are_dropped(store):

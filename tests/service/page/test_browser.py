@@ -177,22 +177,32 @@ def test_everything_is_reached_with_the_keyboard(tab, service):
     assert tab.evaluate("document.activeElement.name") == "q"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_page_has_a_serious_fault_for_who_uses_assistive_technology(tab, service, scheme):
-    tab.emulate_media(color_scheme=scheme)
+def faults(tab, names: dict[str, str], options: dict | None = None) -> list[tuple[str, str, str]]:
+    """What axe finds serious or critical: page, rule and the first element."""
     found = []
-    for name, path in pages(service).items():
+    for name, path in names.items():
         tab.goto(path)
-        results = axe.Axe().run(tab)
+        violations = axe.Axe().run(tab, options=options or {"resultTypes": ["violations"]}).response["violations"]
         found += [
             (name, each["id"], each["nodes"][0]["html"][:120])
-            for each in results.response["violations"]
+            for each in violations
             if each["impact"] in ("serious", "critical")
         ]
-    assert found == []
+    return found
 
 
-@pytest.mark.parametrize("width", [360, 768, 1200])
+def test_no_page_has_a_serious_fault_for_who_uses_assistive_technology(tab, service):
+    assert faults(tab, pages(service)) == []
+
+
+def test_every_text_can_be_read_in_the_dark(tab, service):
+    tab.emulate_media(color_scheme="dark")
+    names = ("overview", "workflow", "incident", "call", "telemetry")
+    chosen = {name: path for name, path in pages(service).items() if name in names}
+    assert faults(tab, chosen, {"runOnly": ["color-contrast"], "resultTypes": ["violations"]}) == []
+
+
+@pytest.mark.parametrize("width", [360, 768])
 def test_no_page_scrolls_sideways(tab, service, width):
     tab.set_viewport_size({"width": width, "height": 700})
     for name, path in pages(service).items():
@@ -222,6 +232,24 @@ def test_it_works_without_a_script(browser, service):
     assert page.get_by_role("button", name="False alarm").is_visible()
     assert "UTC" in page.locator("time").first.inner_text()
     context.close()
+
+
+def test_a_link_in_a_mail_opens_the_page_for_who_is_signed_in(browser, tmp_path_factory, monkeypatch):
+    """The strict cookie stays away from a request that another site begins; the page asks again by itself."""
+    monkeypatch.setenv("PAGE_TOKEN", "a-token")
+    with services(tmp_path_factory.mktemp("guarded")) as start:
+        running: Running = start(token="env:PAGE_TOKEN")
+        page = browser.new_page()
+        page.goto(f"{running.url}/calls?range=7d")
+        page.get_by_label("Token of this service").fill("a-token")
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url("**/calls?range=7d")
+        page.goto(f'data:text/html,<a href="{running.url}/incidents">a mail</a>')
+        page.get_by_role("link").click()
+        page.get_by_role("heading", name="Incidents").wait_for()
+        page.get_by_role("button", name="Sign out").click()
+        page.get_by_role("heading", name="Sign in").wait_for()
+        page.close()
 
 
 def test_who_is_on_call_takes_it_silences_it_and_judges_it(tab, service):

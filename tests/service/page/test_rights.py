@@ -1,10 +1,13 @@
 """Who may look and who may act: sessions, forms, foreign pages, foreign names."""
 
+from itertools import count
+
 import pytest
 import requests
 from page_reader import Reader, fill, opened
 
 TOKEN = "a-token-that-nobody-guesses"
+NUMBERS = count()
 
 
 @pytest.fixture
@@ -14,6 +17,11 @@ def guarded(serve, monkeypatch):
     running = serve(token="env:PAGE_TOKEN")
     fill(running, Authorization=f"Bearer {TOKEN}")
     return Reader(running, requests.Session())
+
+
+def fresh(reader: Reader) -> str:
+    """An incident that no other test has touched."""
+    return opened(reader.running, workflow=f"workflow-{next(NUMBERS)}")
 
 
 def sign_in(reader: Reader, token: str = TOKEN, where: str = "/") -> requests.Response:
@@ -98,19 +106,19 @@ def test_a_link_from_another_site_is_asked_for_once_more_from_here(guarded):
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost:1"])
-def test_a_form_of_another_site_changes_nothing(reader, origin):
-    incident = opened(reader.running)
-    token = reader.form_token(f"/incidents/{incident}")
-    answer = reader.post(f"/incidents/{incident}/ack", origin=origin, form_token=token, by="eve")
+def test_a_form_of_another_site_changes_nothing(shown, origin):
+    incident = fresh(shown)
+    token = shown.form_token(f"/incidents/{incident}")
+    answer = shown.post(f"/incidents/{incident}/ack", origin=origin, form_token=token, by="eve")
     assert answer.status_code == 403
-    assert "Acknowledged" not in reader.get(f"/incidents/{incident}").text
+    assert "Acknowledged" not in shown.get(f"/incidents/{incident}").text
 
 
 @pytest.mark.parametrize("token", ["", "1.a.b", "99999999999.a.b", "x" * 2000])
-def test_a_form_without_a_token_of_ours_changes_nothing(reader, token):
-    incident = opened(reader.running)
-    assert reader.post(f"/incidents/{incident}/ack", form_token=token, by="eve").status_code == 403
-    assert "Acknowledged" not in reader.get(f"/incidents/{incident}").text
+def test_a_form_without_a_token_of_ours_changes_nothing(shown, token):
+    incident = fresh(shown)
+    assert shown.post(f"/incidents/{incident}/ack", form_token=token, by="eve").status_code == 403
+    assert "Acknowledged" not in shown.get(f"/incidents/{incident}").text
 
 
 def test_a_form_of_another_session_changes_nothing(guarded):
@@ -173,10 +181,10 @@ def act(reader: Reader, incident: str, action: str, **fields: str) -> requests.R
     return reader.post(f"/incidents/{incident}/{action}", form_token=token, **fields)
 
 
-def test_acknowledging_names_who_and_the_page_remembers_them(reader):
-    incident = opened(reader.running)
-    assert act(reader, incident, "ack", by="Ana Lopez").status_code == 303
-    text = reader.get(f"/incidents/{incident}").text
+def test_acknowledging_names_who_and_the_page_remembers_them(shown):
+    incident = fresh(shown)
+    assert act(shown, incident, "ack", by="Ana Lopez").status_code == 303
+    text = shown.get(f"/incidents/{incident}").text
     assert "taken by <bdi>Ana Lopez</bdi>" in text
     assert 'value="Ana Lopez"' in text
 
@@ -184,18 +192,18 @@ def test_acknowledging_names_who_and_the_page_remembers_them(reader):
 @pytest.mark.parametrize(
     ("action", "said"), [("false_alarm", "a false alarm, says"), ("new_normal", "the new normal, says")]
 )
-def test_a_verdict_closes_the_incident(reader, action, said):
-    incident = opened(reader.running)
-    assert act(reader, incident, action, by="ana").status_code == 303
-    text = reader.get(f"/incidents/{incident}").text
+def test_a_verdict_closes_the_incident(shown, action, said):
+    incident = fresh(shown)
+    assert act(shown, incident, action, by="ana").status_code == 303
+    text = shown.get(f"/incidents/{incident}").text
     assert said in text
     assert "Resolved" in text
 
 
-def test_closing_twice_is_told_on_the_page(reader):
-    incident = opened(reader.running)
-    assert act(reader, incident, "resolve").status_code == 303
-    again = act(reader, incident, "resolve")
+def test_closing_twice_is_told_on_the_page(shown):
+    incident = fresh(shown)
+    assert act(shown, incident, "resolve").status_code == 303
+    again = act(shown, incident, "resolve")
     assert again.status_code == 409
     assert "resolved already" in again.text
 
@@ -213,12 +221,12 @@ def test_a_silence_is_shown_where_it_holds_and_can_be_ended(reader):
 
 
 @pytest.mark.parametrize("fields", [{"for": "99y"}, {"scope": "everything"}, {"for": ""}])
-def test_a_silence_is_as_long_and_as_wide_as_the_form_offers(reader, fields):
-    incident = opened(reader.running)
-    assert act(reader, incident, "silence", **{"for": "4h", "scope": "incident", **fields}).status_code in (303, 400)
+def test_a_silence_is_as_long_and_as_wide_as_the_form_offers(shown, fields):
+    incident = fresh(shown)
+    assert act(shown, incident, "silence", **{"for": "4h", "scope": "incident", **fields}).status_code in (303, 400)
     if fields.get("for") != "":
-        assert "Silent until" not in reader.get(f"/incidents/{incident}").text
+        assert "Silent until" not in shown.get(f"/incidents/{incident}").text
 
 
-def test_an_action_that_is_none_is_not_there(reader):
-    assert act(reader, opened(reader.running), "delete").status_code == 404
+def test_an_action_that_is_none_is_not_there(shown):
+    assert act(shown, fresh(shown), "delete").status_code == 404

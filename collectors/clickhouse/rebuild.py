@@ -1,0 +1,61 @@
+"""One round of rebuilding points from what was marked; every step may be repeated."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from driftbell.collectors.clickhouse import points, registry
+from driftbell.collectors.clickhouse.client import Client
+from driftbell.collectors.clickhouse.points import Mark, Marks, SeriesLimit
+from driftbell.collectors.point import Point
+from driftbell.collectors.refresh import DAY, HOUR
+from driftbell.collectors.rollup import MINUTE
+
+TOGETHER = 100
+"""Intervals that are written together."""
+Made = tuple[tuple[int, str, int], Sequence[Point]]
+_PARENT = {MINUTE: HOUR, HOUR: DAY}
+_CHILD = {HOUR: MINUTE, DAY: HOUR}
+
+
+class Rebuilder:
+    """Keeps the points of the workflows that are ``mine`` as the records are."""
+
+    def __init__(self, client: Client, version: Callable[[float], int], mine: Callable[[str], bool]) -> None:
+        self._client = client
+        self._version = version
+        self._mine = mine
+        self._marks = Marks(client)
+        self._limit = SeriesLimit(client)
+
+    def step(self, now: float, until: float, limit: int, everything: bool = False) -> int:
+        """Rebuild up to ``limit`` intervals that are due, or ``everything`` that has changed; how many it was."""
+        done = 0
+        due = self._marks.due(float("inf") if everything else now, until, limit, self._mine)
+        if not due:
+            self._marks.settle(now)
+        purged = {name: known.minutes_purged for name, known in registry.load(self._client).items()} if due else {}
+        while due:
+            # An hour is made from minutes, so what is written together has one length.
+            portion = [mark for mark in due[:TOGETHER] if mark.resolution == due[0].resolution]
+            made = self._minutes(portion) if portion[0].resolution == MINUTE else self._longer(portion, purged)
+            points.replace_all(self._client, made, self._version(now))
+            parent = _PARENT.get(portion[0].resolution)
+            if parent is not None:
+                coarse = {(parent, mark.workflow, mark.start // parent * parent) for mark in portion}
+                points.mark(self._client, coarse, now)
+            self._marks.done(portion)
+            due = due[len(portion) :]
+            done += len(portion)
+        return done
+
+    def _minutes(self, marks: Sequence[Mark]) -> list[Made]:
+        found = points.recount_minutes(self._client, {(mark.workflow, mark.start) for mark in marks})
+        return [(mark[:3], self._limit.bounded(mark.workflow, found[mark.workflow, mark.start])) for mark in marks]
+
+    def _longer(self, marks: Sequence[Mark], purged: Mapping[str, float | None]) -> list[Made]:
+        return [(mark[:3], points.coarser(self._finer(mark, purged.get(mark.workflow)), mark.start)) for mark in marks]
+
+    def _finer(self, mark: Mark, purged: float | None) -> list[Point]:
+        resolution, workflow, start, _ = mark
+        if resolution == HOUR and purged is not None and start < purged:
+            return points.recount(self._client, workflow, start, start + HOUR)
+        return points.load(self._client, _CHILD[resolution], workflow, start, start + resolution)
