@@ -32,7 +32,8 @@ def _free(engine: "WorkflowDetector", key: GroupKey) -> None:
     place = {old: new for new, old in enumerate(kept)}
     for part in (engine.tests, engine.seasons, engine.terms):
         for array in fields(part):
-            setattr(part, array.name, getattr(part, array.name)[kept])
+            old = getattr(part, array.name)
+            setattr(part, array.name, old[:, kept] if part is engine.tests and old.ndim == 2 else old[kept])
     engine.watches = [engine.watches[i] for i in kept]
     engine.index = {watch.name: i for i, watch in enumerate(engine.watches)}
     del engine.groups[key]

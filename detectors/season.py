@@ -19,6 +19,8 @@ HOURS = 24
 QUARTERS = 28
 PER_BLOCK = BLOCK // HOUR
 Rows = NDArray[np.intp] | slice
+Held = tuple[int, list[float], list[float]]
+"""A block of one series: its start, and the scores and their total residual hour by hour."""
 HOUR_MEMORY = 0.9
 """Per observation of an hour of the day: about ten days."""
 WEEK_MEMORY = 0.8
@@ -106,15 +108,26 @@ class Seasons:
         found: Floats = (1 + r) / (1 - r)
         return found
 
-    def learn(self, start: int, learned: NDArray[np.bool_]) -> None:
-        """End the block that began at ``start``: the series in the mask ``learned`` take it in."""
+    def learn(self, start: int, learned: NDArray[np.bool_]) -> dict[int, Held]:
+        """End the block that began at ``start``: the series in the mask ``learned`` take it in.
+
+        Returns the block of the others that had any score, by index.
+        """
         n, total = self.n, self.total
         self.n, self.total = np.zeros_like(n), np.zeros_like(total)
+        seen = n.sum(axis=1) >= 1.0
+        rows = np.flatnonzero(learned & seen)
+        if len(rows):
+            self._learn(start, rows, n[rows], total[rows])
+        return {int(i): (start, n[i].tolist(), total[i].tolist()) for i in np.flatnonzero(seen & ~learned)}
+
+    def learn_late(self, index: int, held: Held) -> None:
+        """Take in one block of one series that `learn` returned."""
+        start, n, total = held
+        self._learn(start, np.array([index]), np.array([n]), np.array([total]))
+
+    def _learn(self, start: int, rows: NDArray[np.intp], n: Floats, total: Floats) -> None:
         calls = n.sum(axis=1)
-        rows = np.flatnonzero(learned & (calls >= 1.0))
-        if not len(rows):
-            return
-        n, calls, total = n[rows], calls[rows], total[rows]
         first, cell = start % DAY // HOUR, quarter_of(start)
         hours = slice(first, first + PER_BLOCK)
         w2 = self.wander()[rows, None] ** 2

@@ -88,7 +88,7 @@ def _load_arrays(part: EDetectors | Seasons | Terms, stored: dict[str, str], row
     for name, text in stored.items():
         empty = getattr(part, name)
         values = np.frombuffer(b64decode(text), empty.dtype)
-        setattr(part, name, values.reshape(rows, *empty.shape[1:]).copy())
+        setattr(part, name, values.reshape([n or rows for n in empty.shape]).copy())
 
 
 def _dump_group(group: Group) -> dict[str, Any]:
@@ -126,6 +126,7 @@ def _dump_watch(watch: Watch) -> dict[str, Any]:
         "suspect": watch.suspect,
         "worth": watch.worth,
         "ready": watch.ready,
+        "held": watch.held,
         "alarm": asdict(watch.alarm) if watch.alarm is not None else None,
     }
 
@@ -139,6 +140,7 @@ def _load_watch(stored: dict[str, Any]) -> Watch:
     watch.rest, watch.crowd = _pair(stored["rest"]), _pair(stored["crowd"])
     watch.suspect, watch.ready = stored["suspect"], stored["ready"]
     watch.worth = stored["worth"]
+    watch.held = [(start, n, total) for start, n, total in stored["held"]]
     watch.alarm = Alarm(**stored["alarm"]) if stored["alarm"] is not None else None
     return watch
 
@@ -147,6 +149,7 @@ def _load_volume(stored: dict[str, Any]) -> Volume:
     alarm = stored.pop("alarm")
     volume = Volume(**stored)
     volume.recent = [(calls, users) for calls, users in stored["recent"]]
+    volume.pace = _pair(stored["pace"])
     volume.today = (stored["today"][0], stored["today"][1], stored["today"][2])
     volume.alarm = VolumeAlarm(**alarm) if alarm is not None else None
     return volume

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from driftbell.detectors.season import HOUR
 from driftbell.detectors.sequential import LAMBDAS, EDetectors, Floats
 
-SIZES = np.array(LAMBDAS)
+SIZES = np.array(LAMBDAS)[:, None]
 CREDIT = 0.5
 """What a season below the reference may take off the exponent of one normal score."""
 Rows = NDArray[np.intp]
@@ -54,26 +54,26 @@ class Terms:
         season = (self.begin + self.end) / 2
         scores, shares = np.flatnonzero(self.ready == 1), np.flatnonzero(self.ready == 2)
         if len(scores):
-            tests.slope[scores], tests.toll[scores] = self._gaussian(scores, season[scores])
+            tests.slope[:, scores], tests.toll[:, scores] = self._gaussian(scores, season[scores])
         if len(shares):
-            tests.slope[shares], tests.toll[shares] = self._bernoulli(shares, season[shares])
+            tests.slope[:, shares], tests.toll[:, shares] = self._bernoulli(shares, season[shares])
 
     def _gaussian(self, rows: Rows, season: Floats) -> tuple[Floats, Floats]:
-        """Slope and toll, ``(len(rows), K)``, of normal scores whose season is taken out before.
+        """Slope and toll, ``(K, len(rows))``, of normal scores whose season is taken out before.
 
         A season below the reference says that the mean is lower, not that the far tail is thinner: what it takes off
         the exponent of a single score is limited to `CREDIT`.
         """
         direction = self.direction[rows]
-        excess = np.maximum(-(direction * season)[:, None] * SIZES - CREDIT, 0.0)
-        return direction[:, None] * SIZES, SIZES**2 / 2 + SIZES * self.delta[rows][:, None] + excess
+        excess = np.maximum(-direction * season * SIZES - CREDIT, 0.0)
+        return direction * SIZES, SIZES**2 / 2 + SIZES * self.delta[rows] + excess
 
     def _bernoulli(self, rows: Rows, season: Floats) -> tuple[Floats, Floats]:
         """Slope and toll of the likelihood ratios between the tolerated share and larger ones."""
         level, spread = self.level[rows], self.spread[rows]
         usual = np.minimum(np.maximum(level + season * spread, self.least[rows]), 0.98)
-        null = np.minimum(usual + self.delta[rows], 0.98)[:, None]
-        reach = np.maximum(spread[:, None], np.sqrt(null * (1 - null)))
+        null = np.minimum(usual + self.delta[rows], 0.98)
+        reach = np.maximum(spread, np.sqrt(null * (1 - null)))
         goal = np.minimum(null + SIZES * reach, 0.5 + null / 2)
         tilt = np.log(goal / (1 - goal)) - np.log(null / (1 - null))
         return tilt, np.log1p(null * np.expm1(tilt))

@@ -1,10 +1,11 @@
 """Watch: one statistic of one group, with what is known of its residuals and its present state."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from driftbell.detectors.baseline import Distribution
 from driftbell.detectors.group import Group, GroupKey
+from driftbell.detectors.season import Held
 from driftbell.detectors.series import Series
 
 CROWD_PRIOR = 300.0
@@ -52,7 +53,8 @@ class Watch:
 
     ``crowd`` are the decayed sums ``(squared residuals of bins, n)``, whose ratio is 1 for independent calls; ``rest``
     are those of the other segments, for a contrast. ``worth`` is the smallest change worth a page, in standard
-    deviations of one score; ``ready`` says that the series may page.
+    deviations of one score; ``ready`` says that the series may page. ``held`` are blocks under suspicion: the season
+    learns them once the suspicion has gone.
     """
 
     group: GroupKey
@@ -63,6 +65,7 @@ class Watch:
     suspect: bool = False
     worth: float = 0.0
     ready: bool = False
+    held: list[Held] = field(default_factory=list)
     alarm: Alarm | None = None
 
     @property

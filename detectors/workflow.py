@@ -40,6 +40,10 @@ SUSPECT = 0.4
 MATTERS = 0.6
 """Part of the smallest change worth a page that must show on average since the onset: a ramp starts from nothing."""
 LEAST_BLOCKS = 6
+MOST_HELD = 8
+"""Blocks under suspicion that are kept: two days."""
+RECURS = 12 * 3600
+"""What a quantity did for so long (s) at most, and then no more, may be its season: it is learned."""
 SLACK = 5.0
 """How many times rarer false alarms are than the bound of the test says, measured on unchanged streams
 (``bench/noise.py``): the tolerance is rarely used up, and the statistics of a workflow move together."""
@@ -118,7 +122,8 @@ class WorkflowDetector:
             segments.setdefault(point.key.segment, []).append(point)
             if point.key.risk_tier is not None:
                 tiers.setdefault(point.key.risk_tier, []).append(point)
-        self.tiers.update(dict.fromkeys(tiers))
+        for tier in tiers if len(self.tiers) < 2 else ():
+            self.tiers[tier] = None
         sums = {segment: merged(members) for segment, members in segments.items()}
         if sums:
             yield WHOLE, merged(list(sums.values()))
@@ -134,7 +139,8 @@ class WorkflowDetector:
         day = start // DAY
         if self.block >= 0:
             calm = [not watch.suspect and watch.alarm is None for watch in self.watches]
-            self.seasons.learn(self.block * BLOCK, np.array(calm, bool))
+            for i, held in self.seasons.learn(self.block * BLOCK, np.array(calm, bool)).items():
+                self.watches[i].held = [*self.watches[i].held, held][-MOST_HELD:]
         turned = day != self.day
         if turned:
             # Of one measure all groups learn or none: references of different age would look like a contrast.
@@ -148,9 +154,14 @@ class WorkflowDetector:
         self._discover()
         evidence = self.tests.evidence()
         limit = self.threshold()
-        wander = self.seasons.wander()
         for i, watch in enumerate(self.watches):
             watch.suspect = bool(evidence[i] > SUSPECT * limit)
+            if not watch.suspect and watch.alarm is None:
+                for held in watch.held:
+                    self.seasons.learn_late(i, held)
+                watch.held = []
+        wander = self.seasons.wander()
+        for i, watch in enumerate(self.watches):
             self._prepare(i, watch, start, float(wander[i]), turned)
 
     def _discover(self) -> None:
@@ -257,7 +268,7 @@ class WorkflowDetector:
                 usual = None if watch.series.kind == "quantity" else watch.known(self.groups[watch.group])[0]
                 if watch.alarm.recovers(n, float(residual[i]), usual) or settled:
                     done.cleared.append((i, watch.alarm))
-                    self._end_alarm(i, settled)
+                    self._end_alarm(i, start, settled)
         self.seasons.take(start, scores, apart)
         evidence = self.tests.step(total, count, extra, residual, float(start + BIN))
         limit = self.threshold()
@@ -330,8 +341,11 @@ class WorkflowDetector:
                 distribution.held = {}
         return watch.alarm
 
-    def _end_alarm(self, i: int, settled: bool) -> None:
+    def _end_alarm(self, i: int, start: int, settled: bool) -> None:
         watch = self.watches[i]
+        assert watch.alarm is not None
+        if watch.series.kind != "quantity" or start - watch.alarm.fired_at > RECURS:
+            watch.held = []
         watch.alarm = None
         self.tests.rest(i)
         if not settled:
