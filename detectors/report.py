@@ -4,12 +4,12 @@ from dataclasses import replace
 from typing import Literal
 
 from driftbell.detectors.attribution import FEW, Change, Evidence, explain, levels
-from driftbell.detectors.episode import Episode, root
+from driftbell.detectors.episode import TOGETHER, Episode, root
 from driftbell.detectors.finding import Cause, Finding, Interval
 from driftbell.detectors.history import History
 from driftbell.detectors.volume import VolumeAlarm
 from driftbell.detectors.watch import Alarm, Watch
-from driftbell.detectors.workflow import BIN, SUSPECT, Step, WorkflowDetector
+from driftbell.detectors.workflow import BIN, Step, WorkflowDetector
 
 HOUR = 3600
 DAY = 86400
@@ -18,6 +18,8 @@ REFERENCE = 7 * DAY
 LONGEST = 5 * DAY
 """The span since the onset that is looked at, at most."""
 
+LEADS = 0.7
+"""Part of the evidence of a series that crossed its threshold that another must have to be taken for its reason."""
 SHOWS = 0.3
 """Part of the smallest change worth a page by which the numbers of a message must differ."""
 
@@ -94,11 +96,13 @@ class Reporter:
 
     def _lead(self, i: int, start: int, evidence: list[float]) -> int:
         """The watch that explains watch ``i``: the strongest of the root metric among all that moved."""
-        support = SUSPECT * self.detector.threshold()
+        onset, support = self.detector.tests.change(i)[0], LEADS * evidence[i]
         moved: dict[str, float] = {}
         strongest: dict[str, int] = {}
         for j, watch in enumerate(self.detector.watches):
-            if j != i and (not watch.ready or evidence[j] < support):
+            if j != i and (not watch.ready or watch.alarm is not None or evidence[j] < support):
+                continue
+            if abs(self.detector.tests.change(j)[0] - onset) > TOGETHER:
                 continue
             metric = watch.series.metric
             if j == i or evidence[j] > moved.get(metric, 0.0):
@@ -114,7 +118,9 @@ class Reporter:
         evidence = self._evidence(self.detector.tests.change(i)[0], start)
         change = levels(watch.series, evidence, watch.segment)
         before, after, series = change.before, change.after, watch.series
-        if before is None or after is None or before.n < FEW:
+        if after is None:
+            return False
+        if before is None or before.n < FEW:
             return True
         worth = series.worth - 1.0 if series.kind == "quantity" else series.worth
         base = abs(before.mean) if series.kind == "quantity" else 1.0
