@@ -66,7 +66,9 @@ def significant_signed(value: float) -> str:
 
 
 def milliseconds(value: float) -> str:
-    """A response time: ``840 ms``, ``4.2 s``, ``42 s``, ``3 min``."""
+    """A response time: ``0.074 ms``, ``840 ms``, ``4.2 s``, ``42 s``, ``3 min``."""
+    if 0 < value < 9.95:
+        return f"{significant(value)} ms"
     if value < 999.5:
         return f"{value:.0f} ms"
     seconds = value / 1000

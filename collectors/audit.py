@@ -8,6 +8,7 @@ from driftbell.collectors import rows
 from driftbell.collectors.call import Call, Judgement
 from driftbell.collectors.connect import gathered
 from driftbell.collectors.reading import Reading
+from driftbell.collectors.recent import Recent, calls_of
 
 MOST_SIBLINGS = 100
 
@@ -28,8 +29,10 @@ def trail(db: sqlite3.Connection, trace_id: str, span_id: str) -> Trail | None:
         trace, ids = rows.trace_key(trace_id), (bytes.fromhex(trace_id), bytes.fromhex(span_id))
     except ValueError:
         return None
-    query = f"{rows.SELECT_CALLS} WHERE c.home = ? AND c.trace_id = ? ORDER BY c.ts LIMIT {MOST_SIBLINGS}"
-    calls = [rows.call_of(row) for row in db.execute(query, (trace, ids[0]))]
+    made = json.dumps(calls_of(db, [trace], Recent(db)))
+    where = "c.trace_id = ? AND c.id IN (SELECT value FROM json_each(?))"
+    query = f"{rows.SELECT_CALLS} WHERE {where} ORDER BY c.ts LIMIT {MOST_SIBLINGS}"
+    calls = [rows.call_of(row) for row in db.execute(query, (ids[0], made))]
     call = next((call for call in calls if call.span_id == span_id), None)
     if call is None:
         return None

@@ -17,6 +17,8 @@ from itertools import accumulate, zip_longest
 from operator import attrgetter, sub
 from typing import Any
 
+import orjson
+
 from driftbell.collectors.call import Judgement, ManualTask, Marker, Source
 from driftbell.collectors.links import part_keys
 from driftbell.collectors.part import Part
@@ -62,7 +64,7 @@ def pack_filled(spans: Sequence[Filled]) -> bytes:
     lengths = array("q", map(sub, ends, starts)).tobytes()
     first = min(ends)
     moments = array("q", [end - first for end in ends]).tobytes()
-    text = json.dumps(said, separators=(",", ":")).encode()
+    text = orjson.dumps(said, option=orjson.OPT_NON_STR_KEYS)
     return b"".join(
         (
             _HEAD.pack(_FILLED, len(spans), sum(map(bool, parents)), first),
@@ -99,7 +101,7 @@ def _filled(db: sqlite3.Connection, data: bytes, traces: Container[int] | None) 
     ids, parents = _HEAD.size + 16 * count, _HEAD.size + 24 * count
     rest = zlib.decompress(data[parents + 8 * with_parent :])
     moments, lengths = array("q", rest[: 8 * count]), array("q", rest[8 * count : 16 * count])
-    said = json.loads(rest[16 * count :])
+    said = orjson.loads(rest[16 * count :])
     wanted = [
         at
         for at, (_, low) in enumerate(struct.iter_unpack(">QQ", data[_HEAD.size : ids]))

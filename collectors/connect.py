@@ -10,9 +10,12 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import orjson
+
 from driftbell.collectors.chunk import unpack
 from driftbell.collectors.links import DETAIL, LINK_LIMIT
 from driftbell.collectors.reading import Reading, prevails
+from driftbell.collectors.recent import Recent
 from driftbell.collectors.rows import digest, signed, trace_key
 
 NAMED_LIMIT = 256
@@ -30,7 +33,7 @@ class Known(Protocol):
         """The stored ``(key, trace)`` of the keys ``exact``, and of those that differ from ``wide`` in detail only."""
         ...
 
-    def parts_of(self, traces: Iterable[int]) -> dict[int, list[int]]:
+    def parts_of(self, traces: Collection[int]) -> dict[int, list[int]]:
         """By trace: the chunks that hold spans of it."""
         ...
 
@@ -75,6 +78,11 @@ class _Graph:
         self.keys: dict[int, set[int]] = {}
         self.named: set[int] = set()
         self.wide: set[int] = set()
+        self.voices: dict[int, set[int]] = {}
+        """By key of a usage: the keys of the instrumentations that told of it."""
+        self.voiced: set[int] = set()
+        self.alone: set[int] = set()
+        """Keys of usages that only one instrumentation told of when the store was asked."""
         self.chunks: dict[int, list[int]] = {}
         self.whole: set[int] = set()
         self.partial: set[int] = set()
@@ -111,8 +119,11 @@ class _Graph:
             key = key_number(text)
             if text[0] == "t":
                 self.named.add(key)
-            elif text[0] == "r":
+            elif text[0] in "ru":
                 self.wide.add(key)
+            elif text[0] == "v":
+                self.voiced.add(key)
+                self.voices.setdefault(key & ~DETAIL, set()).add(key)
             if key != trace:
                 self.keys.setdefault(trace, set()).add(key)
 
@@ -128,14 +139,15 @@ class _Graph:
 class _Stored:
     """`Known` of a SQLite file."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection, recent: Recent) -> None:
         self._db = db
+        self._recent = recent
 
     def linked(self, exact: Collection[int], wide: Collection[int]) -> list[tuple[int, int]]:
-        return linked(self._db, exact, wide)
+        return linked(self._db, self._recent, exact, wide)
 
-    def parts_of(self, traces: Iterable[int]) -> dict[int, list[int]]:
-        return parts_of(self._db, traces)
+    def parts_of(self, traces: Collection[int]) -> dict[int, list[int]]:
+        return parts_of(self._db, self._recent, traces)
 
     def readings(self, chunks: Sequence[int], traces: set[int]) -> Iterable[Reading]:
         query = "SELECT data FROM chunks WHERE id IN (SELECT value FROM json_each(?))"
@@ -143,9 +155,9 @@ class _Stored:
             yield from unpack(self._db, data, traces)
 
 
-def connect(db: sqlite3.Connection, readings: Iterable[Reading]) -> Connection:
+def connect(db: sqlite3.Connection, recent: Recent, readings: Iterable[Reading]) -> Connection:
     """Group ``readings`` with everything stored that belongs to them."""
-    return connect_to(_Stored(db), readings)
+    return connect_to(_Stored(db, recent), readings)
 
 
 def connect_to(known: Known, readings: Iterable[Reading]) -> Connection:
@@ -181,45 +193,62 @@ def _complete(known: Known, graph: _Graph) -> None:
         chunks_read |= chunks
         for trace, held in parts.items():
             (graph.whole if chunks.issuperset(held) else graph.partial).add(trace)
-        keys = graph.ties(parts) - seen
+        told_again = {key for key in graph.alone if len(graph.voices[key]) > 1}
+        graph.alone -= told_again
+        keys = (graph.ties(parts) - seen) | told_again
 
 
 def _linked(known: Known, keys: set[int], graph: _Graph) -> dict[int, list[int]]:
-    """The stored traces under each of ``keys``, without those that too many traces share."""
+    """The stored traces under each of ``keys``, without those that too many traces share or one voice alone told."""
     wide = keys & graph.wide
     exact = [key for key in keys - wide if key & ~DETAIL not in wide]
     found: dict[int, set[int]] = {}
+    heard: dict[int, set[int]] = {}
     for key, trace in known.linked(exact, wide):
         for one in (key, key & ~DETAIL):
-            if one in keys and (one == key or one in wide):
+            if one in keys and (one == key or one in wide) and one not in graph.voiced:
                 found.setdefault(one, set()).add(trace)
-    return {key: list(traces) for key, traces in found.items() if len(traces) <= graph.limit(key)}
+                if one in graph.voices:
+                    heard.setdefault(one, set()).add(key)
+    alone = {one for one in graph.voices.keys() & wide if len(graph.voices[one] | heard.get(one, set())) < 2}
+    graph.alone |= alone
+    return {key: list(traces) for key, traces in found.items() if key not in alone and len(traces) <= graph.limit(key)}
 
 
-def linked(db: sqlite3.Connection, exact: Collection[int], wide: Collection[int]) -> list[tuple[int, int]]:
+def linked(
+    db: sqlite3.Connection, recent: Recent, exact: Collection[int], wide: Collection[int]
+) -> list[tuple[int, int]]:
     """The stored ``(key, trace)`` of the keys ``exact``, and of those that differ from ``wide`` in detail only."""
-    found: list[tuple[int, int]] = []
+    found = recent.linked(exact, wide)
     if exact:
         query = "SELECT key, trace FROM links WHERE key IN (SELECT value FROM json_each(?))"
-        found += db.execute(query, (json.dumps(list(exact)),)).fetchall()
+        found += db.execute(query, (_list(exact),)).fetchall()
     if wide:
         query = (
             "SELECT l.key, l.trace FROM json_each(?) j CROSS JOIN links l "
             f"ON l.key > j.value AND l.key <= j.value + {DETAIL}"
         )
-        found += db.execute(query, (json.dumps(list(wide)),)).fetchall()
+        found += db.execute(query, (_list(wide),)).fetchall()
     return found
 
 
-def parts_of(db: sqlite3.Connection, traces: Iterable[int]) -> dict[int, list[int]]:
+def parts_of(db: sqlite3.Connection, recent: Recent, traces: Collection[int]) -> dict[int, list[int]]:
     """By trace: the chunks that hold spans of it."""
     rows = db.execute(
-        "SELECT trace, chunk FROM parts WHERE trace IN (SELECT value FROM json_each(?))", (json.dumps(list(traces)),)
+        "SELECT trace, chunk FROM parts WHERE trace IN (SELECT value FROM json_each(?)) AND chunk > 0",
+        (_list(traces),),
     )
     found: dict[int, list[int]] = {}
-    for trace, chunk in rows:
-        found.setdefault(trace, []).append(chunk)
+    for trace, chunk in (*rows, *recent.parts_of(traces)):
+        if chunk > 0:
+            held = found.setdefault(trace, [])
+            if chunk not in held:  # while keys move they are in both places
+                held.append(chunk)
     return found
+
+
+def _list(numbers: Iterable[int]) -> str:
+    return orjson.dumps(list(numbers)).decode()
 
 
 def _fetch(known: Known, graph: _Graph, chunks: Sequence[int], traces: set[int]) -> None:
@@ -231,7 +260,7 @@ def _fetch(known: Known, graph: _Graph, chunks: Sequence[int], traces: set[int])
 
 def gathered(db: sqlite3.Connection, trace: int) -> tuple[list[Reading], set[int]]:
     """What is stored of the spans of one trace, by end, and the traces that are tied to it (itself among them)."""
-    return gathered_from(_Stored(db), trace)
+    return gathered_from(_Stored(db, Recent(db)), trace)
 
 
 def gathered_from(known: Known, trace: int) -> tuple[list[Reading], set[int]]:
@@ -253,6 +282,8 @@ def _groups(graph: _Graph) -> list[Connected]:
         return trace
 
     for key, traces in _sharing(graph).items():
+        if key in graph.voiced or (key in graph.voices and len(graph.voices[key]) < 2):
+            continue
         if len(traces) <= graph.limit(key) + 1:
             members = [trace for trace in traces if trace in parent]
             for other in members[1:]:
@@ -286,8 +317,8 @@ def _sharing(graph: _Graph) -> dict[int, set[int]]:
 
 def link_numbers(reading: Reading) -> set[int]:
     """The keys under which the store finds the trace of a span."""
-    numbers = {key_number(text) for text in reading.keys if text[0] != "r"}
-    loose = {key_number(text) for text in reading.keys if text[0] == "r"}
+    numbers = {key_number(text) for text in reading.keys if text[0] not in "ru"}
+    loose = {key_number(text) for text in reading.keys if text[0] in "ru"}
     return numbers | (loose - {number & ~DETAIL for number in numbers})
 
 
@@ -296,7 +327,7 @@ def key_number(text: str) -> int:
     name = text[2:]
     if text[0] != "t":
         number = signed(int(name, 16))
-        return number & ~DETAIL if text[0] == "r" else number
+        return number & ~DETAIL if text[0] in "ru" else number
     return trace_key(name) if _is_trace_id(name) else digest(text)
 
 

@@ -5,6 +5,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, field, replace
+from itertools import chain
 from typing import TypeVar
 
 from driftbell.collectors import metered, rows
@@ -16,6 +17,7 @@ from driftbell.collectors.firsts import First, firsts_of, save_firsts
 from driftbell.collectors.merge import Interpreted, combine
 from driftbell.collectors.pricing import PriceTable, price
 from driftbell.collectors.reading import Reading, reading_of
+from driftbell.collectors.recent import Recent, calls_of
 from driftbell.collectors.recipe import CALL_KINDS, Recipe, Variant, adds_nothing, is_forest, recipe_of
 from driftbell.collectors.refresh import mark
 from driftbell.collectors.rollup import MINUTE, minute_of
@@ -97,6 +99,7 @@ class Ingest:
         self.db = db
         self.prices = prices
         self._workflows = workflows
+        self._recent = Recent(db)
         self._known_dimensions: set[int] = set()
         self._known_attributes: set[int] = set()
         self._noted: dict[tuple[int, int], float] = {}
@@ -109,10 +112,11 @@ class Ingest:
     def write(self, prepared: Sequence[Prepared], now: float) -> None:
         """Store what was prepared in one transaction at ``now``; raises what SQLite raises, with nothing kept."""
         try:
+            self._recent.refresh(self.db)
             readings = [reading for one in prepared for reading in one.readings]
-            told = sort_out(self.db, [span for one in prepared for span in one.filled], readings)
+            told = sort_out(self.db, self._recent, [span for one in prepared for span in one.filled], readings)
             readings += [reading_again(span, span[0].service) for span in told.others]
-            connection = connect(self.db, readings) if readings else Connection()
+            connection = connect(self.db, self._recent, readings) if readings else Connection()
             batches = [one.batch for one in prepared]
             counters: Counters = Counter()
             for one in prepared:
@@ -137,11 +141,13 @@ class Ingest:
             self.db.execute("COMMIT")
         except BaseException:
             self._workflows.forget()
+            self._recent.forget()
             self._recipes.clear()
             if self.db.in_transaction:
                 self.db.rollback()
             raise
         self._workflows.committed()
+        self._recent.committed()
         self._known_dimensions.update(new.dimensions)
         if len(self._known_attributes) >= DIMENSIONS_REMEMBERED:
             self._known_attributes.clear()
@@ -151,7 +157,8 @@ class Ingest:
         self.totals.update(counters)
 
     def forget_names(self) -> None:
-        """Dimensions and attributes may have been deleted: write them again when they are next needed."""
+        """Names and keys may have been deleted: write names again when they are next needed, and read keys again."""
+        self._recent.forget()
         self._known_dimensions.clear()
         self._known_attributes.clear()
         self._known_templates.clear()
@@ -331,12 +338,16 @@ class Ingest:
     def _write(self, batches: Sequence[Batch], connection: Connection, told: Sorted, new: Rows, now: float) -> None:
         db = self.db
         self._remove(connection, new)
-        _write_chunks(db, connection, told, now)
+        parts = _write_chunks(db, connection, told, now)
         db.executemany(INSERT_TEMPLATE, [(number, now, each.text()) for number, each in new.templates.items()])
         db.executemany(rows.INSERT_DIMENSIONS, [(number, *names) for number, names in new.dimensions.items()])
         db.executemany(rows.INSERT_ATTRIBUTES, list(new.attributes.items()))
+        (last,) = db.execute("SELECT coalesce(max(id), 0) FROM calls").fetchone()
         db.executemany(rows.INSERT_CALL, new.calls)
         db.executemany(rows.INSERT_COMMON_CALL, new.common_calls)
+        calls = enumerate(chain(new.calls, new.common_calls), last + 1)  # SQLite numbers them so
+        parts += [(row[0], -number) for number, row in calls if isinstance(row[0], int)]
+        self._recent.add(db, connection.links + told.links, parts)
         db.executemany(rows.INSERT_JUDGEMENT, new.judgements)
         db.executemany(rows.INSERT_TASK, new.manual_tasks)
         db.executemany(rows.INSERT_MARKER, new.markers)
@@ -348,17 +359,22 @@ class Ingest:
 
     def _remove(self, connection: Connection, new: Rows) -> None:
         """Take away what was read from the same traces before, now that more is known of them."""
-        whole = json.dumps([trace for group in connection.groups for trace in group.whole])
-        if whole != "[]":
+        traces = {trace for group in connection.groups for trace in group.whole}
+        if traces:
+            whole, calls = json.dumps(list(traces)), json.dumps(calls_of(self.db, traces, self._recent))
             for table in ("calls", "judgements", "manual_tasks"):
-                where = f"FROM {table} WHERE home IN (SELECT value FROM json_each(?))"
-                new.dirty.update(_minutes(self.db, f"SELECT workflow, ts {where} AND workflow IS NOT NULL", whole))
-                self.db.execute(f"DELETE {where}", (whole,))
+                where = f"FROM {table} WHERE home IN (SELECT value FROM json_each(?1))"
+                where += " AND id IN (SELECT value FROM json_each(?2))" if table == "calls" else " AND ?2 IS NOT NULL"
+                query = f"SELECT workflow, ts {where} AND workflow IS NOT NULL"
+                new.dirty.update((workflow, minute_of(ts)) for workflow, ts in self.db.execute(query, (whole, calls)))
+                self.db.execute(f"DELETE {where}", (whole, calls))
             self.db.execute("DELETE FROM markers WHERE home IN (SELECT value FROM json_each(?))", (whole,))
         partial = {trace for group in connection.groups for trace in group.partial}
         if partial:
-            again = [(row[0], row[rows.SPAN_ID]) for row in new.calls if row[0] in partial]
-            self.db.executemany("DELETE FROM calls WHERE home = ? AND span_id = ?", again)
+            calls = json.dumps(calls_of(self.db, partial, self._recent))
+            again = [(row[0], row[rows.SPAN_ID], calls) for row in new.calls if row[0] in partial]
+            where = "home = ? AND span_id = ? AND id IN (SELECT value FROM json_each(?))"
+            self.db.executemany(f"DELETE FROM calls WHERE {where}", again)
 
 
 def _sender(readings: Sequence[Reading], call: Call) -> str | None:
@@ -373,11 +389,8 @@ def _extend(spans: dict[str, metered.Span], service: str, start: float) -> None:
         spans[service] = metered.Span(start, start).and_also(held)
 
 
-def _minutes(db: sqlite3.Connection, query: str, traces: str) -> set[tuple[int, int]]:
-    return {(workflow, minute_of(ts)) for workflow, ts in db.execute(query, (traces,))}
-
-
-def _write_chunks(db: sqlite3.Connection, connection: Connection, told: Sorted, now: float) -> None:
+def _write_chunks(db: sqlite3.Connection, connection: Connection, told: Sorted, now: float) -> list[tuple[int, int]]:
+    """Store what was said; by trace, the chunks in which it is."""
     parts: list[tuple[int, int]] = []
     insert = "INSERT INTO chunks (received, spans, data) VALUES (?, ?, ?)"
     for traces, readings in _portions(connection.new):
@@ -386,8 +399,7 @@ def _write_chunks(db: sqlite3.Connection, connection: Connection, told: Sorted, 
     for traces, spans in _portions(told.alone):
         chunk = db.execute(insert, (now, len(spans), pack_filled(spans))).lastrowid or 0
         parts.extend([(trace, chunk) for trace in traces])
-    db.executemany("INSERT OR IGNORE INTO parts VALUES (?, ?)", sorted(parts))
-    db.executemany("INSERT OR IGNORE INTO links VALUES (?, ?)", sorted(connection.links + told.links))
+    return parts
 
 
 def _portions(traces: dict[int, list[_Said]]) -> Iterator[tuple[list[int], list[_Said]]]:

@@ -22,6 +22,7 @@ from driftbell.collectors.decode import (
 )
 from driftbell.collectors.keeping import kept_bodies
 from driftbell.collectors.merge import event_span
+from driftbell.collectors.pricing import load_public_list
 from driftbell.collectors.store import Store
 from driftbell.collectors.template import Templates
 
@@ -70,6 +71,7 @@ class Intake:
         self._templates = Templates()
         self._in_flight = 0
         self._bytes = 0
+        threading.Thread(target=load_public_list, name="driftbell-prices").start()
 
     @property
     def in_flight(self) -> tuple[int, int]:

@@ -21,13 +21,15 @@ _STREAM_WINDOW_S = 10.0
 
 
 def link_keys(span: Span) -> tuple[str, ...]:
-    """Keys that tie a span to spans of other traces; at most four, each at most 80 characters.
+    """Keys that tie a span to spans of other traces; at most five, each at most 80 characters.
 
     ``t:<trace id>`` names another trace outright (a judgement of a call in that trace); any other key ties the
     traces of all spans that carry it. A response id gives two keys, ``r:`` and within its service ``s:``, so that ids
-    which a test double repeats everywhere still tie what one service sent. After the colon stand 64 bits as hex: of
-    both keys of a response the first 44 are the same, and the keys of one window of time follow each other, so that
-    an index of them grows at its end.
+    which a test double repeats everywhere still tie what one service sent. Equal usage at the same time gives two as
+    well, ``u:`` and within its instrumentation ``v:``: calls told by one instrumentation are never views of one call,
+    so ``u:`` ties only where it comes with more than one ``v:``. After the colon stand 64 bits as hex: of both keys of
+    a response, or of a usage, the first 44 are the same, and the keys of one window of time follow each other, so
+    that an index of them grows at its end.
     """
     return report_keys(span) if is_report(span) else part_keys(read(span))
 
@@ -61,8 +63,8 @@ def _call_keys(part: Part) -> tuple[str, ...]:
     if response_id is not None:
         keys = _response_keys(str(response_id), str(part.facts.get("service_name") or ""))
     if response_id is None or not part.parent_id:
-        tokens = f"{part.service} {part.facts.get('input_tokens')} {part.facts.get('output_tokens')}"
-        keys += (_window("u", tokens, part.end, USAGE_WINDOW_S),)
+        of_all = usage_number(part.service, part.facts.get("input_tokens"), part.facts.get("output_tokens"), part.end)
+        keys += (f"u:{of_all:016x}", f"v:{of_all | detail(part.scope):016x}")
     if response_id is None and not part.counts_tokens and not part.failed:
         ended = part.end - float(part.facts.get("duration_s", 0.0))
         keys += (_window("d", f"{part.service} {part.scope}", ended, _STREAM_WINDOW_S),)
@@ -71,7 +73,7 @@ def _call_keys(part: Part) -> tuple[str, ...]:
 
 def _response_keys(response_id: str, service: str) -> tuple[str, ...]:
     of_all = response_number(response_id)
-    return f"r:{of_all & _MASK:016x}", f"s:{(of_all | service_detail(service)) & _MASK:016x}"
+    return f"r:{of_all & _MASK:016x}", f"s:{(of_all | detail(service)) & _MASK:016x}"
 
 
 def _window(kind: str, what: str, moment: float, width: float) -> str:
@@ -85,9 +87,18 @@ def response_number(response_id: str) -> int:
     return int.from_bytes(found, "big", signed=True) & ~DETAIL
 
 
-def service_detail(service: str) -> int:
-    """What a service adds to the number of a response, never zero."""
-    return zlib.crc32(service.encode("utf-8", "replace")) & DETAIL or 1
+def detail(name: str) -> int:
+    """What a service adds to the number of a response, and an instrumentation to that of a usage, never zero."""
+    return zlib.crc32(name.encode("utf-8", "replace")) & DETAIL or 1
+
+
+def usage_number(service: str, given: object, out: object, moment: float) -> int:
+    """The number (not negative, its lowest bits zero) of all calls with so many tokens in one window of time.
+
+    The windows begin anew after 97 days.
+    """
+    began = int(moment // USAGE_WINDOW_S) & 0x3FFFFF
+    return began << 41 | (zlib.crc32(f"{service} {given} {out}".encode("utf-8", "replace")) & 0x1FFFFF) << 20
 
 
 def window_number(kind: str, what: str, moment: float, width: float) -> int:

@@ -187,6 +187,11 @@ def _is_date(suffix: str) -> bool:
     return digits.isdigit() and len(digits) in (4, 6, 8)
 
 
+def load_public_list() -> None:
+    """Load the public price list now, which takes half a second, and not with the first call that needs it."""
+    _public_list()
+
+
 @lru_cache(maxsize=1)
 def _public_list() -> tuple[ModuleType, str]:
     import genai_prices  # loading the list takes time that only a call that needs it should pay

@@ -33,16 +33,26 @@ Due = tuple[int, int, int, int]
 
 
 def due(db: sqlite3.Connection, now: float, until: float, limit: int) -> list[Due]:
-    """What is to be rebuilt at ``now``, finest and oldest first; every minute that starts before ``until`` is due."""
+    """What is to be rebuilt at ``now``, finest and oldest first.
+
+    Every minute that starts before ``until`` is due, and every hour that ends by then: a backlog is told its causes
+    from the hours before, as they would have been there if it had come in time.
+    """
     found: list[Due] = []
+    over = {MINUTE: until, HOUR: until - HOUR + 1, DAY: float("-inf")}
     for resolution in (MINUTE, HOUR, DAY):
         quiet, waited = now - SETTLE_S[resolution], now - WAIT_S[resolution]
         found += db.execute(
             "SELECT resolution, workflow, start, times FROM dirty WHERE resolution = ? "
             "AND (touched <= ? OR first <= ? OR start < ?) ORDER BY start LIMIT ?",
-            (resolution, quiet, waited, until if resolution == MINUTE else float("-inf"), limit - len(found)),
+            (resolution, quiet, waited, over[resolution], limit - len(found)),
         ).fetchall()
     return found
+
+
+def leaves_hours(items: Iterable[tuple[int, int]], until: float) -> bool:
+    """Whether rebuilding ``(resolution, start)`` makes an hour due that ends by ``until``."""
+    return any(r == MINUTE and start // HOUR * HOUR + HOUR <= until for r, start in items)
 
 
 def changed(db: sqlite3.Connection, limit: int) -> list[Due]:
@@ -120,9 +130,10 @@ def recounting(db: sqlite3.Connection, workflow: int, since: float, until: float
     """`recount` in steps of `PORTION` calls."""
     window = (workflow, since, until)
     collected = Rollup()
-    calls = db.execute(rows.SELECT_MEASURED + "WHERE c.workflow = ? AND c.ts >= ? AND c.ts < ?", window)
+    calls = db.execute(rows.SELECT_MEASURED + "WHERE workflow = ? AND ts >= ? AND ts < ?", window)
+    name = _name(db, workflow)
     while portion := calls.fetchmany(PORTION):
-        tally(collected, portion)
+        tally(collected, rows.with_names(db, name, portion))
         yield
     for row in db.execute(rows.SELECT_JUDGEMENTS + "WHERE j.workflow = ? AND j.ts >= ? AND j.ts < ?", window):
         collected.judgement(rows.judgement_of(row))

@@ -12,6 +12,7 @@ from driftbell.collectors.chunk import pack, unpack
 from driftbell.collectors.connect import link_numbers
 from driftbell.collectors.point import Point, PointKey
 from driftbell.collectors.press import press, release
+from driftbell.collectors.recent import settle
 from driftbell.collectors.refresh import DAY, HOUR, mark
 from driftbell.collectors.rollup import MINUTE, minute_of
 from driftbell.collectors.rows import trace_key
@@ -24,7 +25,14 @@ TEMPLATE_SLACK = 2.0
 STRIPPED = 20_000
 """Points that one transaction looks through for a user."""
 _IN = "IN (SELECT value FROM json_each(?))"
-_RECORDS = ("calls", "judgements", "manual_tasks", "markers")
+_HOME = f"home {_IN.replace('?', '?1')}"
+_RECORDS = {
+    "calls": f"{_HOME} AND id IN (SELECT -chunk FROM parts WHERE trace {_IN.replace('?', '?1')} AND chunk < 0)",
+    "judgements": _HOME,
+    "manual_tasks": _HOME,
+    "markers": _HOME,
+}
+"""By table: what of it was made of the traces in a list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,8 @@ def forget_chunks(db: sqlite3.Connection, cutoff: float) -> int:
     """Forget one portion of the spans received before ``cutoff``, with their calls; how many chunks it was."""
     found = db.execute("SELECT id, data FROM chunks WHERE received < ? ORDER BY id LIMIT ?", (cutoff, PORTION))
     chunks = found.fetchall()
+    if chunks:
+        settle(db)
     gone: set[int] = set()
     links: set[tuple[int, int]] = set()
     for chunk, data in chunks:
@@ -75,11 +85,13 @@ def forget_chunks(db: sqlite3.Connection, cutoff: float) -> int:
             links.update((key, trace) for key in link_numbers(reading))
         db.executemany("DELETE FROM parts WHERE trace = ? AND chunk = ?", [(trace, chunk) for trace in traces])
         gone |= traces
-    left = {trace for (trace,) in db.execute(f"SELECT trace FROM parts WHERE trace {_IN}", (_list(gone),))}
+    query = f"SELECT trace FROM parts WHERE trace {_IN} AND chunk > 0"
+    left = {trace for (trace,) in db.execute(query, (_list(gone),))}
     gone -= left
     _raise_floor(db, gone, cutoff)
-    for table in _RECORDS:
-        db.execute(f"DELETE FROM {table} WHERE home {_IN}", (_list(gone),))
+    for table, where in _RECORDS.items():
+        db.execute(f"DELETE FROM {table} WHERE {where}", (_list(gone),))
+    db.execute(f"DELETE FROM parts WHERE trace {_IN}", (_list(gone),))
     db.executemany("DELETE FROM links WHERE key = ? AND trace = ?", [link for link in links if link[1] in gone])
     db.execute(f"DELETE FROM chunks WHERE id {_IN}", (_list(chunk for chunk, _ in chunks),))
     return len(chunks)
@@ -98,6 +110,7 @@ def forget_early(db: sqlite3.Connection, now: float, policy: RetentionPolicy) ->
         query = "SELECT DISTINCT home FROM calls WHERE workflow = ? AND ts < ? AND home IS NOT NULL LIMIT ?"
         traces = {home for (home,) in db.execute(query, (number, cutoff, TRACES))}
         if traces:
+            settle(db)
             _raise_floor(db, traces, cutoff)
             _forget_traces(db, traces, bodies=False)
             return len(traces)
@@ -106,9 +119,8 @@ def forget_early(db: sqlite3.Connection, now: float, policy: RetentionPolicy) ->
 
 def _raise_floor(db: sqlite3.Connection, traces: Iterable[int], cutoff: float) -> None:
     """Nothing that ended in an hour of which calls are gone can be taken any more: it could not be counted right."""
-    for workflow, newest in db.execute(
-        f"SELECT workflow, max(ts) FROM calls WHERE home {_IN} GROUP BY workflow", (_list(traces),)
-    ).fetchall():
+    query = f"SELECT workflow, max(ts) FROM calls WHERE {_RECORDS['calls']} GROUP BY workflow"
+    for workflow, newest in db.execute(query, (_list(traces),)).fetchall():
         floor = math.ceil(min(newest, cutoff) / HOUR) * HOUR
         db.execute(
             "UPDATE workflows SET calls_purged = max(coalesce(calls_purged, ?1), ?1) WHERE id = ?2", (floor, workflow)
@@ -172,6 +184,7 @@ def _forget_names(db: sqlite3.Connection) -> None:
 
 def _forget_traces(db: sqlite3.Connection, traces: set[int], bodies: bool = True) -> set[tuple[int, int, int]]:
     """Forget whole traces, and all ``bodies`` that came with them; the minutes that change by it."""
+    settle(db)
     query = f"SELECT DISTINCT c.id, c.received, c.data FROM parts p JOIN chunks c ON c.id = p.chunk WHERE p.trace {_IN}"
     for chunk, received, data in db.execute(query, (_list(traces),)).fetchall():
         readings = unpack(db, data)
@@ -187,13 +200,13 @@ def _forget_traces(db: sqlite3.Connection, traces: set[int], bodies: bool = True
             db.execute("DELETE FROM chunks WHERE id = ?", (chunk,))
         if bodies:
             db.execute("DELETE FROM bodies WHERE received = ?", (received,))
-    db.execute(f"DELETE FROM parts WHERE trace {_IN}", (_list(traces),))
     changed: set[tuple[int, int, int]] = set()
-    for table in _RECORDS:
+    for table, where in _RECORDS.items():
         if table != "markers":
-            query = f"SELECT workflow, ts FROM {table} WHERE home {_IN} AND workflow IS NOT NULL"
+            query = f"SELECT workflow, ts FROM {table} WHERE {where} AND workflow IS NOT NULL"
             changed |= {(MINUTE, workflow, minute_of(ts)) for workflow, ts in db.execute(query, (_list(traces),))}
-        db.execute(f"DELETE FROM {table} WHERE home {_IN}", (_list(traces),))
+        db.execute(f"DELETE FROM {table} WHERE {where}", (_list(traces),))
+    db.execute(f"DELETE FROM parts WHERE trace {_IN}", (_list(traces),))
     return changed
 
 

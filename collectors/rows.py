@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import fields
 from operator import attrgetter, itemgetter
@@ -23,11 +24,10 @@ _SOURCES, _ATTRIBUTES = _CALL.index("sources"), _CALL.index("attributes")
 _FLAGS = tuple(_CALL.index(name) for name in ("streamed", "refused", "format_ok", "fallback"))
 _IDS = (_CALL.index("trace_id"), _CALL.index("span_id"))
 _MEASURED = (
-    *("c.ts", "w.name", "d.segment", "d.risk_tier", "d.model", "d.prompt_version", "c.user_id", "d.status"),
-    *("c.attempts", "c.fallback", "d.usage_source", "c.cost_usd", "c.input_tokens", "c.cached_tokens"),
-    *("c.output_tokens", "d.dialect", "c.refused", "c.format_ok", "d.finish_reason", "c.ttft_ms", "c.latency_ms"),
-    *("c.retrieval_ms", "c.citations", "c.sources"),
+    *("ts", "dimensions", "user_id", "attempts", "fallback", "cost_usd", "input_tokens", "cached_tokens"),
+    *("output_tokens", "refused", "format_ok", "ttft_ms", "latency_ms", "retrieval_ms", "citations", "sources"),
 )
+_MEASURED_NAMES = "segment, risk_tier, model, prompt_version, status, usage_source, dialect, finish_reason"
 _plain = attrgetter(*_PLAIN)
 _names = attrgetter(*_NAMES)
 
@@ -59,11 +59,8 @@ INSERT_ATTRIBUTES = _insert("attributes", ("id", "text"), "INSERT OR IGNORE")
 SELECT_CALLS = (
     _select_calls({"workflow": "w.name", "attributes": "a.text"}) + "LEFT JOIN attributes a ON a.id = c.attributes "
 )
-SELECT_MEASURED = (
-    f"SELECT {', '.join(_MEASURED)} FROM calls c JOIN dimensions d ON d.id = c.dimensions "
-    "JOIN workflows w ON w.id = c.workflow "
-)
-"""What of a call the measures need, in the order of `Measured`."""
+SELECT_MEASURED = f"SELECT {', '.join(_MEASURED)} FROM calls "
+"""What of a call the measures need, for `with_names`; a join would take as long again."""
 
 _JUDGEMENT = (
     *("segment", "risk_tier", "model", "prompt_version", "override", "edit_distance", "review_ms", "feedback"),
@@ -117,8 +114,22 @@ class Measured(NamedTuple):
     sources: tuple[Source, ...] | None
 
 
+def with_names(db: sqlite3.Connection, workflow: str, calls: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Rows of `SELECT_MEASURED` in the order of `Measured`."""
+    query = f"SELECT id, {_MEASURED_NAMES} FROM dimensions WHERE id IN (SELECT value FROM json_each(?))"
+    names = {found[0]: found[1:] for found in db.execute(query, (json.dumps(list({row[1] for row in calls})),))}
+    return [
+        (
+            *(ts, workflow, *(said := names[at])[:4], user, said[4], attempts, fallback, said[5], cost, given, cached),
+            *(out, said[6], refused, format_ok, said[7], *rest),
+        )
+        for ts, at, user, attempts, fallback, cost, given, cached, out, refused, format_ok, *rest in calls
+        if at in names
+    ]
+
+
 def measured_of(row: tuple[Any, ...]) -> Measured:
-    """A call from a row of `SELECT_MEASURED`."""
+    """A call from a row in the order of `Measured`."""
     if row[-1] is None:
         return Measured._make(row)
     return Measured._make((*row[:-1], tuple(Source(*source) for source in json.loads(row[-1]))))

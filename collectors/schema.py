@@ -2,7 +2,8 @@
 
 ``calls`` keeps what varies per call; the sixteen names that repeat (``dimensions``) and the set of unknown attributes
 are kept once and referred to by a digest, which shrinks a row to a third. Readings are kept in compressed chunks of
-some dozen; ``parts`` and ``links`` find the chunks of a trace and the traces that belong together.
+some dozen; ``parts`` finds the chunks and (with a minus) the calls of a trace, ``links`` the traces that belong
+together, and ``unsorted`` holds the latest of both (see `recent`).
 """
 
 from sqlite_utils import Database, Migrations
@@ -113,3 +114,11 @@ def keep_templates(db: Database) -> None:
         readings = unpack(connection, data)
         links = {(key, trace_key(reading.trace_id)) for reading in readings for key in link_numbers(reading)}
         connection.executemany("INSERT OR IGNORE INTO links VALUES (?, ?)", sorted(links))
+
+
+@MIGRATIONS()
+def keep_keys_unsorted(db: Database) -> None:
+    """Keep new keys in order of arrival for a while, and find the calls of a trace as its spans are found."""
+    db.execute("CREATE TABLE unsorted (id INTEGER PRIMARY KEY, links BLOB NOT NULL, parts BLOB NOT NULL)")
+    db.execute("INSERT OR IGNORE INTO parts SELECT home, -id FROM calls WHERE home IS NOT NULL ORDER BY 1, 2")
+    db.execute("DROP INDEX calls_by_home")

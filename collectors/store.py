@@ -7,7 +7,7 @@ SQLite shows in the methods except the handle of `write`, which each package use
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +27,7 @@ from driftbell.collectors.query import CallPage, Usage
 from driftbell.collectors.retention import RetentionPolicy
 from driftbell.collectors.rollup import MINUTE
 from driftbell.collectors.search import Found, Slice, Wanted, search, slices
+from driftbell.collectors.sums import load_sums
 from driftbell.collectors.totals import Totals, count_points, load_totals
 from driftbell.collectors.trust import TrustPoint
 from driftbell.collectors.workflows import Workflow, Workflows, load_workflows
@@ -38,6 +39,8 @@ _RESOLUTIONS: dict[Resolution, int] = {"minute": MINUTE, "hour": refresh.HOUR, "
 REBUILT_TOGETHER = 60
 """Points that one transaction replaces, about."""
 WRITER_CACHE_KIB, READER_CACHE_KIB = 32 << 10, 4 << 10
+CHECKPOINT_PAGES = 4000
+"""Pages of the log after which they are copied into the file: the more, the fewer are copied twice."""
 _END = float("inf")
 
 
@@ -130,12 +133,14 @@ class Store:
     def refresh_points(self, limit: int = 500, until: float = float("-inf")) -> bool:
         """Rebuild up to ``limit`` intervals that have changed and settled; True while more are due.
 
-        Every minute that starts before ``until`` is due, settled or not: call it until it returns False before
-        reading the minute points before ``until``.
+        Every minute that starts before ``until`` is due, settled or not, and every hour that ends by then: call it
+        until it returns False before reading those.
         """
         with self._refreshing:
             now = self.clock()
-            return self._rebuild(refresh.due(self.read(), now, until, limit), now) >= limit
+            items = refresh.due(self.read(), now, until, limit)
+            more = refresh.leaves_hours([(item[0], item[2]) for item in items], until)
+            return self._rebuild(items, now) >= limit or more
 
     def refresh_all(self) -> None:
         """Rebuild everything that has changed, at every resolution."""
@@ -152,6 +157,12 @@ class Store:
         """How many points `points` would return."""
         number = self._number(workflow)
         return 0 if number is None else count_points(self.read(), _RESOLUTIONS[resolution], number, since, until)
+
+    def sums(
+        self, workflow: str, since: float, until: float, resolution: Resolution, histograms: Container[str] = ()
+    ) -> Iterator[Point]:
+        """Like `points`, but only ``histograms`` have their buckets, and few points are held at a time."""
+        return load_sums(self.read(), workflow, since, until, resolution, histograms)
 
     def totals(self, since: float, until: float, resolution: Resolution = "hour") -> Iterator[Totals]:
         """What the points of every workflow add up to, per interval that starts in ``[since, until)``."""
@@ -354,4 +365,5 @@ class Store:
         connection.execute(f"PRAGMA journal_size_limit = {64 << 20}")
         connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
         connection.execute(f"PRAGMA cache_size = -{cache_kib}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         return connection

@@ -36,7 +36,7 @@ Mask = NDArray[np.bool_]
 
 
 def tally(rollup: Rollup, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Add calls, as rows of `rows.SELECT_MEASURED`, to ``rollup``."""
+    """Add calls, as rows in the order of `rows.Measured`, to ``rollup``."""
     if len(rows) <= FEW:
         for row in rows:
             rollup.call(measured_of(row))

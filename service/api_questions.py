@@ -43,16 +43,10 @@ def _most(limit: int) -> Any:
 
 
 class Interval(Query):
-    """Half-open: ``[since, until)``; without them, everything."""
+    """Half-open: ``[since, until)``; without them, everything. One that ends before it begins holds nothing."""
 
     since: Moment | None = None
     until: Moment | None = None
-
-    @model_validator(mode="after")
-    def _forward(self) -> Self:
-        if self.since is not None and self.until is not None and self.since > self.until:
-            raise ValueError("since must not be later than until")
-        return self
 
 
 class CallsQuery(Interval):

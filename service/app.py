@@ -115,6 +115,11 @@ class Service:
         self._rounds.evaluate()
         self._rounds.deliver()
 
+    def work_once(self) -> None:
+        """Do every job of the service once, now."""
+        for job in self._jobs:
+            job()
+
     def _start_grpc(self) -> str:
         """The address of gRPC as it is told in the ready line."""
         address = self._config.listen.grpc
@@ -167,6 +172,8 @@ class Service:
         return site.in_front_of(app, open_paths)
 
     def _close(self) -> None:
+        for job in self._jobs:
+            job.retire()
         self._scheduler.shutdown(wait=False)
         if self._grpc is not None:
             self._grpc.stop(grace=1.0)

@@ -10,6 +10,7 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -43,12 +44,18 @@ SECRET = "DRIFTBELL_DEMO_SECRET"
 
 @dataclass
 class Clock:
-    """The time of the demonstration, moved along by the data."""
+    """The time of the demonstration, moved along by the data; once they have ended it goes on by itself."""
 
     now: float
+    released: float | None = None
+    """Monotonic second from which it goes on."""
 
     def __call__(self) -> float:
-        return self.now
+        return self.now if self.released is None else self.now + time.monotonic() - self.released
+
+    def release(self) -> None:
+        """Go on by itself."""
+        self.released = time.monotonic()
 
 
 @dataclass
@@ -126,8 +133,11 @@ class Demo:
         """The week of the summary: the last full one before the clock's end."""
         return last_full_week(ENDS + self._shift)
 
-    def run(self) -> Outcome:
-        """Serve, send, evaluate, deliver, stop; raises `Failure` when the sender cannot."""
+    def run(self, look: Callable[[Outcome, str], None] | None = None) -> Outcome:
+        """Serve, send, evaluate, deliver, stop; raises `Failure` when the sender cannot.
+
+        ``look`` gets what it brought and the address of the page, and as long as it does not return the service runs.
+        """
         with Sink() as sink:
             config = configuration(self._folder, sink.url)
             service = Service(config, self._clock)
@@ -135,10 +145,16 @@ class Demo:
             thread = threading.Thread(target=service.run, args=(lines.put,), daemon=True)
             thread.start()
             try:
-                self._send(address(lines.get(timeout=30)), service)
+                http = address(lines.get(timeout=30))
+                self._send(http, service)
                 self._clock.now = ENDS + self._shift + 3600
                 service.catch_up()
-                return self._outcome(service, config, len(sink.received))
+                outcome = self._outcome(service, config, len(sink.received))
+                if look is not None:
+                    service.work_once()
+                    self._clock.release()
+                    look(outcome, f"http://{http}/")
+                return outcome
             finally:
                 service.stop()
                 thread.join(10)

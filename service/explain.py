@@ -44,6 +44,8 @@ SHARE = {
 }
 """Metrics that are shares, and the rate of a point that counts them (the share of what went wrong)."""
 SPLITS = ("segment", "risk_tier", "model", "prompt_version")
+OF_WORK = ("segment", "risk_tier")
+"""What is known of work that was done without the AI."""
 MAX_PARTS = 8
 
 
@@ -98,7 +100,7 @@ def lines_of(lead: Finding, found: Sequence[Sequence[Point]], periods: Sequence[
     """The metric of a finding over its workflow's points of each period: what it speaks of first, then every slice."""
     mine = [_of(points, lead.segment, lead.risk_tier) for points in found]
     lines = [_line(_name(lead.segment, lead.risk_tier), lead.metric, mine, periods)]
-    for split in SPLITS:
+    for split in OF_WORK if lead.metric == "ai_share" else SPLITS:
         if split == "segment" and lead.segment is not None:
             lines += _parts(found, split, lead.metric, periods)
         else:
@@ -137,9 +139,9 @@ def _line(name: str, metric: str, found: Sequence[Sequence[Point]], periods: Seq
 def _parts(found: Sequence[Sequence[Point]], split: str, metric: str, periods: Sequence[Period]) -> list[Line]:
     """A line per value of one dimension, the busiest first; none when there is only one value."""
     busy: dict[str | None, int] = {}
-    for point in found[0]:
+    for point in (point for points in found for point in points):
         value = getattr(point.key, split)
-        busy[value] = busy.get(value, 0) + point.calls
+        busy[value] = busy.get(value, 0) + point.calls + point.manual
     if len(busy) < 2:
         return []
     lines = []
@@ -158,7 +160,7 @@ def measure_of(metric: str) -> Callable[[Sequence[Point], Period], Count]:
     if metric == "spend":
         return _spend_per_hour
     if metric == "ai_share":
-        return _ai_share
+        return _manual_share
     if metric == "cached_share":
         return _cached_share
     return lambda points, _: _mean(points, MEAN.get(metric, metric))
@@ -188,9 +190,10 @@ def _spend_per_hour(points: Sequence[Point], period: Period) -> Count:
     return Count(mean.value * mean.n * HOUR / (period.until - period.since), mean.n)
 
 
-def _ai_share(points: Sequence[Point], _period: Period) -> Count:
+def _manual_share(points: Sequence[Point], _period: Period) -> Count:
+    """The share of what went wrong here too: work that was done without the AI."""
     calls, manual = sum(point.calls for point in points), sum(point.manual for point in points)
-    return Count(calls / (calls + manual) if calls + manual else None, calls + manual)
+    return Count(manual / (calls + manual) if calls + manual else None, calls + manual)
 
 
 def _cached_share(points: Sequence[Point], _period: Period) -> Count:

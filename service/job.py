@@ -46,7 +46,7 @@ class Job:
         self._failures = metrics.failures.labels(name)
         self._seconds = metrics.seconds.labels(name)
         self._gauge = metrics.success.labels(name)
-        self._failing = False
+        self._failing = self._over = False
         self._good_at = clock()
         self._gauge.set(self._good_at)
 
@@ -56,6 +56,8 @@ class Job:
         try:
             self._work()
         except Exception as error:
+            if self._over:
+                return
             self._failures.inc()
             if not self._failing:
                 log.exception("%s failed and will be tried again every %g s", self.name, self.every, exc_info=error)
@@ -67,6 +69,10 @@ class Job:
             self._good_at = self._clock()
             self._gauge.set(self._good_at)
         self._seconds.observe(time.monotonic() - began)
+
+    def retire(self) -> None:
+        """The service stops: a run that is cut off now has not failed."""
+        self._over = True
 
     @property
     def good_at(self) -> float:

@@ -64,7 +64,8 @@ def _operation(operation: Operation[Any, Any], schemas: JsonSchema) -> JsonSchem
     }
     if operation.posts:
         schema = _note(schemas, operation.body, "validation")
-        told["requestBody"] = {"content": {"application/json": {"schema": schema}}, "required": True}
+        needed = any(field.is_required() for field in operation.body.model_fields.values())
+        told["requestBody"] = {"content": {"application/json": {"schema": schema}}, "required": needed}
     return told
 
 

@@ -44,6 +44,7 @@ class Rounds:
         self._config = config
         self._clock = clock
         self._evaluating = threading.Lock()
+        self._caught_up = False
         self._look = Evidence(store)
         self._detectors = Detectors(config.detectors)
         self._pulse = None if config.alerts.heartbeat is None else Pulse(config.alerts.heartbeat)
@@ -53,8 +54,10 @@ class Rounds:
     def evaluate(self) -> None:
         """Work off what is due, cycle by cycle; a cycle that fails leaves everything as it was before it."""
         with self._evaluating:
+            self._caught_up = False
             for _ in range(CYCLES):
                 if not self._cycle(self._clock()).behind:
+                    self._caught_up = True
                     break
             if self._pulse is not None:
                 self._pulse.beat(self._clock())
@@ -99,7 +102,9 @@ class Rounds:
             self._mail.sound(self._config.alerts)
 
     def forget(self) -> None:
-        """Delete what is older than it is kept."""
+        """Delete what is older than it is kept, once no backlog is left that would be evaluated without it."""
+        if not self._caught_up:
+            return
         now = self._clock()
         self._store.retain(now, self._config.retention.policy())
         with self._store.write() as tx:

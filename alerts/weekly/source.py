@@ -16,8 +16,7 @@ from driftbell.alerts.weekly.told import Told
 from driftbell.alerts.weekly.weeks import HOUR, Days, Week
 from driftbell.alerts.wording import percent
 from driftbell.collectors.point import Point
-from driftbell.collectors.store import Store
-from driftbell.collectors.sums import load_sums
+from driftbell.collectors.store import Resolution, Store
 from driftbell.collectors.trust import TrustPoint
 from driftbell.detectors.decomposition import UnitPrices
 
@@ -57,7 +56,7 @@ class StoreSource:
             if recipient.reads(workflow.name) and fnmatchcase(workflow.name, only):
                 yield from self._of(workflow.name, days)
                 first = days.earlier[0] - DAY / 2
-                yield from load_sums(self.store.read(), workflow.name, first, days.start - DAY / 2, "day")
+                yield from self.store.sums(workflow.name, first, days.start - DAY / 2, "day")
 
     def _of(self, workflow: str, days: Days) -> Iterator[Point]:
         if days.whole_days:
@@ -67,8 +66,8 @@ class StoreSource:
         else:
             yield from self._split_hours(workflow, days)
 
-    def _stored(self, workflow: str, since: float, until: float, resolution: str) -> Iterator[Point]:
-        return load_sums(self.store.read(), workflow, since, until, resolution, HISTOGRAMS)
+    def _stored(self, workflow: str, since: float, until: float, resolution: Resolution) -> Iterator[Point]:
+        return self.store.sums(workflow, since, until, resolution, HISTOGRAMS)
 
     def _split_hours(self, workflow: str, days: Days) -> Iterator[Point]:
         """Hours, but minutes where a local day starts within one.

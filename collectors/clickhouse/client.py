@@ -120,6 +120,7 @@ def _server(url: str, password: str) -> dict[str, Any]:
         "connect_timeout": CONNECT_S,
         "send_receive_timeout": ANSWER_S,
         "autogenerate_session_id": False,
+        "form_encode_query_params": True,  # lists of thousands of traces are too long for an address
     }
 
 

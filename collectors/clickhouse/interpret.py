@@ -2,7 +2,7 @@
 
 Every step may be repeated: what a trace tells is a function of its spans, a record has the same place whenever it is
 told, and a trace is marked as done last. The places of what it told are written before the records themselves, so that
-what is told no longer can always be found and taken away; the minutes that change are marked before they do.
+what is told no longer can always be found and taken away; the workflow's newest call is told after all of them.
 """
 
 from collections import Counter, defaultdict
@@ -14,6 +14,7 @@ from driftbell.collectors.clickhouse import points, records, spans
 from driftbell.collectors.clickhouse.client import Client
 from driftbell.collectors.clickhouse.records import Kind, Place, Placed
 from driftbell.collectors.clickhouse.registry import Registry
+from driftbell.collectors.clickhouse.slots import Slots
 from driftbell.collectors.clickhouse.trust import save_counters
 from driftbell.collectors.connect import Connected, connect_to
 from driftbell.collectors.firsts import firsts_of
@@ -24,8 +25,6 @@ from driftbell.collectors.trust import Counters, count_call
 
 PORTION = 2000
 """Traces that one step looks at."""
-SLACK_S = 3600
-"""An insert that takes longer than this to be seen could be overlooked; the driver gives up much earlier."""
 _TOLD = ("home", "kind", "workflow", "minute", "key", "received")
 
 
@@ -46,14 +45,19 @@ class Interpreter:
         self.registry = Registry(client)
         self._client = client
         self._version = version
-        self._slot = 0
+        self._slots = Slots()
 
-    def step(self, now: float) -> bool:
-        """Interpret a portion of the traces that were touched; whether there may be more."""
-        touched = self._touched()
+    def step(self, now: float, partly: Callable[[], object]) -> bool:
+        """Interpret a portion of the traces that were touched; whether there may be more.
+
+        ``partly`` is called before anything is written of a portion that may not be all.
+        """
+        touched = self._touched(self._slots.first(now))
         if not touched:
-            self._slot = max(self._slot, int(now) - SLACK_S)
+            self._slots.settle(now)
             return False
+        if len(touched) >= PORTION:
+            partly()
         traces = {trace for _, trace in touched}
         news = _News()
         old: set[tuple[Place, int]] = set()
@@ -77,12 +81,12 @@ class Interpreter:
         self._add(news, said, None, now)
         self._write(news, (), now)
 
-    def _touched(self) -> Mapping[tuple[int, int], int]:
+    def _touched(self, slot: int) -> Mapping[tuple[int, int], int]:
         query = (
             "SELECT slot, trace, sum(times) AS t FROM arrived WHERE slot >= {slot:Int64} GROUP BY slot, trace "
             f"HAVING t > max(done) ORDER BY slot, trace LIMIT {PORTION}"
         )
-        return {(slot, trace): times for slot, trace, times in self._client.query(query, {"slot": self._slot})}
+        return {(slot, trace): times for slot, trace, times in self._client.query(query, {"slot": slot})}
 
     def _told(self, homes: Collection[int]) -> Mapping[int, list[tuple[Place, int]]]:
         found: dict[int, list[tuple[Place, int]]] = defaultdict(list)
@@ -127,7 +131,6 @@ class Interpreter:
         held = news.placed.rows
         gone = {place: home for place, home in old if place not in held}
         changed = {(p.workflow, p.minute) for p in (*held, *gone) if p.kind != "markers" and p.workflow}
-        points.mark_minutes(self._client, changed, now)
         told = [(home, p.kind, p.workflow, p.minute, p.key, now) for p, (_, home) in held.items() if home]
         self._client.insert("told", _TOLD, told)
         rows: dict[Kind, list[tuple[object, ...]]] = defaultdict(list)
@@ -137,6 +140,8 @@ class Interpreter:
             rows[place.kind].append(records.gone_row(place, home, now, version))
         for kind, given in rows.items():
             self._client.insert(kind, records.columns(kind), given)
+        # Another process could rebuild a minute between its mark and its records, if the mark came first.
+        points.mark_minutes(self._client, changed, now)
         self._client.insert(
             "firsts", ("workflow", "kind", "value", "ts"), [(*key, ts) for key, ts in news.firsts.items()]
         )

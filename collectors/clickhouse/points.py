@@ -5,11 +5,12 @@ twice is one.
 """
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from driftbell.collectors.clickhouse import records
 from driftbell.collectors.clickhouse.client import Client
+from driftbell.collectors.clickhouse.slots import Slots
 from driftbell.collectors.pages import PointPage
 from driftbell.collectors.point import Point, PointKey
 from driftbell.collectors.refresh import DAY, HOUR, SERIES_LIMIT, SETTLE_S, WAIT_S
@@ -17,8 +18,6 @@ from driftbell.collectors.rollup import MINUTE, Rollup, minute_of
 from driftbell.collectors.totals import Totals
 from driftbell.collectors.workflows import OTHER
 
-SLACK_S = 3600
-"""An insert that takes longer than this to be seen could be overlooked; the driver gives up much earlier."""
 RESOLUTIONS = (MINUTE, HOUR, DAY)
 _MARK = ("slot", "resolution", "workflow", "start", "times", "done", "first", "touched")
 _POINT = ("resolution", "workflow", "start", "version", "series", "bodies")
@@ -57,7 +56,7 @@ class Marks:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._slot = 0
+        self._slots = Slots()
 
     def due(self, now: float, until: float, limit: int, mine: Callable[[str], bool]) -> list[Mark]:
         """What is to be rebuilt, finest and oldest first; every minute that starts before ``until`` is due."""
@@ -67,9 +66,10 @@ class Marks:
             "WHERE slot >= {slot:Int64} GROUP BY slot, resolution, workflow, start HAVING t > max(done)"
             ") GROUP BY resolution, workflow, start HAVING max(q) <= {now:Float64} - multiIf(" + _by(SETTLE_S) + ") "
             "OR min(f) <= {now:Float64} - multiIf(" + _by(WAIT_S) + ") "
-            f"OR (resolution = {MINUTE} AND start < {{until:Float64}}) ORDER BY resolution, start, workflow"
+            f"OR (resolution = {MINUTE} AND start < {{until:Float64}}) "
+            f"OR (resolution = {HOUR} AND start + {HOUR} <= {{until:Float64}}) ORDER BY resolution, start, workflow"
         )
-        given = {"slot": self._slot, "now": min(now, _FAR), "until": max(-_FAR, min(until, _FAR))}
+        given = {"slot": self._slots.first(now), "now": min(now, _FAR), "until": max(-_FAR, min(until, _FAR))}
         found = [Mark(r, w, s, tuple(map(tuple, slots))) for r, w, s, slots in self._client.query(query, given)]
         return [one for one in found if mine(one.workflow)][:limit]
 
@@ -78,9 +78,9 @@ class Marks:
         left = self._client.query(
             "SELECT min(slot) FROM (SELECT slot FROM dirty WHERE slot >= {slot:Int64} "
             "GROUP BY slot, resolution, workflow, start HAVING sum(times) > max(done))",
-            {"slot": self._slot},
+            {"slot": self._slots.first(now)},
         )[0][0]
-        self._slot = max(self._slot, min(left or int(now), int(now) - SLACK_S))
+        self._slots.settle(now, left or None)
 
     def done(self, marks: Iterable[Mark]) -> None:
         """These were rebuilt as of when they were found."""
@@ -145,15 +145,25 @@ def replace_all(client: Client, made: Iterable[tuple[tuple[int, str, int], Seque
 
 def load(client: Client, resolution: int, workflow: str, since: float, until: float) -> list[Point]:
     """Stored points of intervals that start in ``[since, until)``, by start."""
+    return list(sums(client, resolution, workflow, since, until, None))
+
+
+def sums(
+    client: Client,
+    resolution: int,
+    workflow: str,
+    since: float,
+    until: float,
+    histograms: Container[str] | None = (),
+) -> Iterator[Point]:
+    """Like `load`, but only ``histograms`` (None: all) have their buckets."""
     found = client.query(
         "SELECT start, series, bodies FROM points FINAL WHERE " + _PLACE + "ORDER BY start",
         {"resolution": resolution, **window(workflow, since, until)},
     )
-    return [
-        Point.decode(PointKey(start, workflow, *json.loads(names)), body)
-        for start, series, bodies in found
-        for names, body in zip(series, bodies, strict=True)
-    ]
+    for start, series, bodies in found:
+        for names, body in zip(series, bodies, strict=True):
+            yield Point.decode(PointKey(start, workflow, *json.loads(names)), body, histograms)
 
 
 _PLACE = (

@@ -6,7 +6,7 @@ from driftbell.collectors.clickhouse import points, registry
 from driftbell.collectors.clickhouse.client import Client
 from driftbell.collectors.clickhouse.points import Mark, Marks, SeriesLimit
 from driftbell.collectors.point import Point
-from driftbell.collectors.refresh import DAY, HOUR
+from driftbell.collectors.refresh import DAY, HOUR, leaves_hours
 from driftbell.collectors.rollup import MINUTE
 
 TOGETHER = 100
@@ -26,12 +26,13 @@ class Rebuilder:
         self._marks = Marks(client)
         self._limit = SeriesLimit(client)
 
-    def step(self, now: float, until: float, limit: int, everything: bool = False) -> int:
-        """Rebuild up to ``limit`` intervals that are due, or ``everything`` that has changed; how many it was."""
-        done = 0
+    def step(self, now: float, until: float, limit: int, everything: bool = False) -> bool:
+        """Rebuild up to ``limit`` intervals that are due, or ``everything`` that has changed; True if more may be."""
         due = self._marks.due(float("inf") if everything else now, until, limit, self._mine)
         if not due:
             self._marks.settle(now)
+        more = len(due) >= limit or leaves_hours([(mark.resolution, mark.start) for mark in due], until)
+        more = more or (everything and bool(due))
         purged = {name: known.minutes_purged for name, known in registry.load(self._client).items()} if due else {}
         while due:
             # An hour is made from minutes, so what is written together has one length.
@@ -44,8 +45,7 @@ class Rebuilder:
                 points.mark(self._client, coarse, now)
             self._marks.done(portion)
             due = due[len(portion) :]
-            done += len(portion)
-        return done
+        return more
 
     def _minutes(self, marks: Sequence[Mark]) -> list[Made]:
         found = points.recount_minutes(self._client, {(mark.workflow, mark.start) for mark in marks})

@@ -56,5 +56,6 @@ def _portion(
         minutes.add((place.workflow, place.minute))
     points.mark_minutes(client, minutes, now)
     client.insert("calls", records.columns("calls"), rows)
+    points.mark_minutes(client, minutes, now)  # again, for it may have been rebuilt in between
     seen(len(found))
     return len(rows)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from driftbell.collectors.clickhouse import points, registry
@@ -37,7 +37,7 @@ def forget(client: Client, registered: Registry, now: float, policy: RetentionPo
         for day in _days(client, table):
             if day <= oldest:
                 client.command(f"ALTER TABLE {table} DROP PARTITION {day:d}")
-    _forget_points(client, now, policy, version + 1)
+    _raise_minutes(client, now, policy, version + 1)
     registered.reload()
     return len(days)
 
@@ -61,17 +61,24 @@ def _raise_floors(client: Client, last: int, version: int) -> None:
         registry.save(client, replace(one, calls_purged=max(one.calls_purged or floor, floor)), version)
 
 
-def _forget_points(client: Client, now: float, policy: RetentionPolicy, version: int) -> None:
+def _raise_minutes(client: Client, now: float, policy: RetentionPolicy, version: int) -> None:
+    """From now on, hours before this are made from the calls, for their minutes are forgotten."""
     for one in registry.load(client).values():
         latest = min(now, one.workflow.newest_ts)
-        for resolution, days in ((MINUTE, policy.minutes), (HOUR, policy.hours), (DAY, policy.days)):
-            given = {"r": resolution, "w": one.workflow.name, "before": int(latest - days * DAY)}
-            where = "resolution = {r:UInt32} AND workflow = {w:String} AND start < {before:Int64}"
-            if client.query(f"SELECT 1 FROM points WHERE {where} LIMIT 1", given):
-                client.command(f"DELETE FROM points WHERE {where}", given)
-        floor = math.ceil((latest - policy.minutes * DAY) / HOUR) * HOUR
+        floor = math.ceil((latest - policy.of(one.workflow.name).minutes * DAY) / HOUR) * HOUR
         if floor > (one.minutes_purged or -math.inf):
             registry.save(client, replace(one, minutes_purged=floor), version)
+
+
+def forget_points(client: Client, mine: Callable[[str], bool], now: float, policy: RetentionPolicy) -> None:
+    """Forget the points of workflows that are ``mine``: who watches them knows that they are evaluated."""
+    for name, one in registry.load(client).items():
+        own, latest = policy.of(name), min(now, one.workflow.newest_ts)
+        for resolution, days in ((MINUTE, own.minutes), (HOUR, own.hours), (DAY, own.days)):
+            given = {"r": resolution, "w": name, "before": int(latest - days * DAY)}
+            where = "resolution = {r:UInt32} AND workflow = {w:String} AND start < {before:Int64}"
+            if mine(name) and client.query(f"SELECT 1 FROM points WHERE {where} LIMIT 1", given):
+                client.command(f"DELETE FROM points WHERE {where}", given)
 
 
 def forget_user(client: Client, user: str, now: float) -> int:
@@ -94,6 +101,7 @@ def forget_user(client: Client, user: str, now: float) -> int:
         {"homes": homes},
     )
     _delete(client, ("calls", "manual_tasks"), "user_id = {user:String}", given)
+    points.mark_minutes(client, changed, now)  # again, for it may have been rebuilt in between
     return len(records)
 
 

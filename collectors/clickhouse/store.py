@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -25,6 +25,7 @@ from driftbell.collectors.clickhouse import answers, points, registry, reprice, 
 from driftbell.collectors.clickhouse.client import Client
 from driftbell.collectors.clickhouse.interpret import Interpreter
 from driftbell.collectors.clickhouse.rebuild import Rebuilder
+from driftbell.collectors.clickhouse.registry import Known
 from driftbell.collectors.clickhouse.shard import Shard
 from driftbell.collectors.clickhouse.version import Version
 from driftbell.collectors.ingest import Prepared
@@ -42,7 +43,7 @@ from driftbell.collectors.workflows import Workflow
 from driftbell.collectors.writer import Limit, Writer
 
 _END = float("inf")
-_INTERPRETED = "interpreted"
+_INTERPRETED, _BEHIND = "interpreted", "behind"
 
 
 class ClickHouseStore(Store):
@@ -76,6 +77,7 @@ class ClickHouseStore(Store):
         self._totals: Counters = Counter()
         self._away = False
         self._back_at = clock()
+        self._known: dict[str, Known] | None = None
 
     @classmethod
     def connect(
@@ -133,19 +135,33 @@ class ClickHouseStore(Store):
 
     def _refresh(self, limit: int, until: float) -> bool:
         now = self.clock()
-        more = False
-        if self._shard.interprets:
-            with self._interpreting:
-                more = self._interpreter.step(now)
-            if not more:
-                self._client.insert("progress", ("name", "at"), [(_INTERPRETED, now)])
-        elif until != _END:
-            found = self._client.query(f"SELECT max(at) FROM progress WHERE name = '{_INTERPRETED}'")
-            if found[0][0] < until:
-                raise StoreUnavailableError("the shard that interprets spans (0) is behind or not running")
+        more = self._interpret(now) if self._shard.interprets else False
+        known = registry.load(self._client)
+        if not self._shard.interprets and until != _END:
+            self._check_interpreted(until)
         horizon = now if until == _END else until
-        rebuilt = self._rebuilder.step(now, horizon, limit, everything=until == _END)
-        return more or rebuilt >= limit or (until == _END and rebuilt > 0)
+        if self._rebuilder.step(now, horizon, limit, everything=until == _END) or more:
+            return True
+        # What was known before the points were rebuilt: they hold every call up to the newest of these.
+        self._known = known
+        return False
+
+    def _interpret(self, now: float) -> bool:
+        with self._interpreting:
+            more = self._interpreter.step(now, lambda: self._progress(_BEHIND, now))
+        if not more:
+            self._progress(_INTERPRETED, now)
+        return more
+
+    def _progress(self, name: str, now: float) -> None:
+        self._client.insert("progress", ("name", "at"), [(name, now)])
+
+    def _check_interpreted(self, until: float) -> None:
+        """Raise `StoreUnavailableError` if spans received before ``until`` may be uninterpreted, or only some."""
+        at = dict(self._client.query("SELECT name, max(at) FROM progress GROUP BY name"))
+        done = at.get(_INTERPRETED, 0.0)
+        if done < until or at.get(_BEHIND, 0.0) > done:
+            raise StoreUnavailableError("the shard that interprets spans (0) is behind or not running")
 
     def _commit(self, prepared: Sequence[Prepared]) -> None:
         now = self.clock()
@@ -170,6 +186,12 @@ class ClickHouseStore(Store):
         """See `Store.held`."""
         return points.count(self._client, RESOLUTIONS[resolution], workflow, since, until)
 
+    def sums(
+        self, workflow: str, since: float, until: float, resolution: Resolution, histograms: Container[str] = ()
+    ) -> Iterator[Point]:
+        """See `Store.sums`."""
+        return points.sums(self._client, RESOLUTIONS[resolution], workflow, since, until, histograms)
+
     def totals(self, since: float, until: float, resolution: Resolution = "hour") -> Iterator[Totals]:
         """See `Store.totals`, for the workflows of this process."""
         return points.totals(self._client, RESOLUTIONS[resolution], since, until, self._shard.owns)
@@ -183,9 +205,10 @@ class ClickHouseStore(Store):
         return points.recount(self._client, workflow, since, until)
 
     def workflows(self) -> list[Workflow]:
-        """See `Store.workflows`: those of this process."""
-        known = [one.workflow for name, one in registry.load(self._client).items() if self._shard.owns(name)]
-        return [replace(one, received=max(one.received, self._back_at)) for one in known]
+        """See `Store.workflows`: those of this process, as they were when all points were last up to date."""
+        known = registry.load(self._client) if self._known is None else self._known
+        mine = [one.workflow for name, one in known.items() if self._shard.owns(name)]
+        return [replace(one, received=max(one.received, self._back_at)) for one in mine]
 
     def newest(self, workflow: str) -> tuple[float, float] | None:
         """See `Store.newest`."""
@@ -245,12 +268,14 @@ class ClickHouseStore(Store):
         return dict(self._totals)
 
     def retain(self, now: float, policy: RetentionPolicy) -> int:
-        """See `Store.retain`; the number of days that were dropped. One process does it for all."""
-        if not self._shard.interprets:
-            return 0
-        self.refresh_all()
-        with self._interpreting:
-            return retention.forget(self._client, self._interpreter.registry, now, policy, self._version(now))
+        """See `Store.retain`; the number of days that were dropped. Days are dropped by one process for all."""
+        dropped = 0
+        if self._shard.interprets:
+            self.refresh_all()
+            with self._interpreting:
+                dropped = retention.forget(self._client, self._interpreter.registry, now, policy, self._version(now))
+        retention.forget_points(self._client, self._shard.owns, now, policy)
+        return dropped
 
     def delete_user(self, user: str, names: bool = True) -> int:  # noqa: ARG002  # nothing is remembered here
         """See `Store.delete_user`; the points of workflows of other processes follow when those rebuild them."""

@@ -1,5 +1,6 @@
 """`driftbell demo`: everything on a sample of real traffic, in two minutes."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,8 @@ and a service beside it: [bold]driftbell serve[/bold]. README.md tells more."""
     show_default=True,
     help="Folder for the messages and the weekly summary.",
 )
-def command(out: Path) -> None:
+@click.option("--page", is_flag=True, help="Then show it all on the page, until Ctrl-C.")
+def command(out: Path, page: bool) -> None:
     """Show everything on a sample of real traffic.
 
     Twenty days of three LLM features are played into a fresh service in about a minute. The service runs on a
@@ -48,13 +50,31 @@ def command(out: Path) -> None:
     console = Console()
     console.print(INTRODUCTION)
     began = time.monotonic()
+
+    def report(outcome: "Outcome", address: str) -> None:
+        written = write_files(outcome, out)
+        _report(console, outcome, out, len(written), time.monotonic() - began)
+        if page:
+            _wait(console, address)
+
     with tempfile.TemporaryDirectory(prefix="driftbell-demo-") as folder:
-        outcome = _play(console, Path(folder), time.time())
-    written = write_files(outcome, out)
-    _report(console, outcome, out, len(written), time.monotonic() - began)
+        _play(console, Path(folder), time.time(), report)
 
 
-def _play(console: "Console", folder: Path, now: float) -> "Outcome":
+def _wait(console: "Console", address: str) -> None:
+    """Until Ctrl-C or SIGTERM."""
+    import signal
+    import threading
+
+    over = threading.Event()
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(sign, lambda *_: over.set())
+    console.print(f"\n[bold]The page: {address}[/bold] (Ctrl-C ends it)", highlight=False)
+    while not over.wait(1.0):
+        pass
+
+
+def _play(console: "Console", folder: Path, now: float, report: Callable[["Outcome", str], None]) -> None:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     from driftbell.alerts.wording import moment
@@ -67,7 +87,11 @@ def _play(console: "Console", folder: Path, now: float) -> "Outcome":
         def show(at: float, sent: int) -> None:
             progress.update(task, completed=sent, description=moment(at, "UTC"))
 
-        return Demo(folder, now, show).run()
+        def done(outcome: "Outcome", address: str) -> None:
+            progress.stop()
+            report(outcome, address)
+
+        Demo(folder, now, show).run(done)
 
 
 def _report(console: "Console", outcome: "Outcome", out: Path, files: int, seconds: float) -> None:

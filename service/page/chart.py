@@ -60,7 +60,9 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """All that a template needs. ``line``, ``usual`` and ``band`` are path data in the coordinates above.
+    """All that a template needs. ``line``, ``dots``, ``usual`` and ``band`` are path data in the coordinates above.
+
+    ``dots`` are readings without a neighbour, which a line does not show.
 
     ``values`` and ``expected`` are what is read off when one points at a bin, written out; ``last`` is the newest.
     """
@@ -68,6 +70,7 @@ class Drawing:
     window: Window
     width: int
     line: str
+    dots: str
     usual: str
     band: str
     rules: tuple[Placed, ...]
@@ -82,7 +85,7 @@ class Drawing:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to draw."""
-        return not self.line
+        return not self.line and not self.dots
 
 
 def draw(
@@ -103,11 +106,13 @@ def draw(
         return HIGH * (1 - (min(max(value, low - (high - low)), 3 * high) - low) / (high - low))
 
     middles = [(x(r.start + width / 2), r) for r in readings]
+    seen = _runs(middles, _observed)
     known = [[(at, r) for at, r in run] for run in _runs(middles, lambda r: r.low is not None)]
     return Drawing(
         window=window,
         width=width,
-        line="".join(_path([(at, y(r.value)) for at, r in run]) for run in _runs(middles, _observed)),  # type: ignore[arg-type]
+        line="".join(_path([(at, y(r.value)) for at, r in run]) for run in seen if len(run) > 1),  # type: ignore[arg-type]
+        dots="".join(f"M{at:.0f} {y(r.value):.0f}h0" for ((at, r), *more) in seen if not more),  # type: ignore[arg-type]
         usual="".join(_path([(at, y(r.usual)) for at, r in run]) for run in known),  # type: ignore[arg-type]
         band="".join(_area([(at, y(r.low), y(r.high)) for at, r in run]) for run in known),  # type: ignore[arg-type]
         rules=tuple(Placed(_rule(value, unit), y=round(y(value) / HIGH * 100, 2)) for value in _levels(low, high)),
@@ -138,7 +143,8 @@ def _scale(readings: Sequence[Reading], unit: str) -> tuple[float, float]:
     if unit == "score":
         floor = min([*seen, *(r.low for r in readings if r.low is not None)])
         low = max(0.0, floor - 0.15 * max(high - floor, 0.02))
-        return low, max(min(1.0, high + 0.15 * (high - low)), low + 0.02)
+        above = high + 0.15 * (high - low)
+        return low, max(min(1.0, above) if high <= 1.0 else above, low + 0.02)
     if unit == "share":
         return 0.0, min(high * _ROOM, max(1.0, high))
     return 0.0, high * _ROOM or 1.0
@@ -222,7 +228,8 @@ def _summary(readings: Sequence[Reading], unit: str) -> str:
     """The chart in one sentence, for who cannot see it."""
     seen = [r for r in readings if r.value is not None]
     if not seen:
-        return "Nothing was observed."
+        any_calls = any(r.n for r in readings)
+        return "Too little time has passed to tell." if any_calls else "Nothing was observed in this span."
     values = [r.value for r in seen if r.value is not None]
     text = f"From {quantity(min(values), unit)} to {quantity(max(values), unit)}, last {quantity(values[-1], unit)}."
     outside = sum(1 for r in seen if r.low is not None and not r.low <= (r.value or 0.0) <= (r.high or 0.0))

@@ -6,10 +6,10 @@ from statistics import median
 
 from driftbell.alerts import history
 from driftbell.alerts.record import Incident
-from driftbell.collectors.point import Point, PointKey, merge
-from driftbell.collectors.store import Store
+from driftbell.collectors.point import Point, PointKey, Quantity, merge
+from driftbell.collectors.store import Resolution, Store
 from driftbell.detectors.band import Reading, Spans, readings, value_of, volumes
-from driftbell.service.page.panels import Panel, shows
+from driftbell.service.page.panels import KNOWN, Panel, shows
 from driftbell.service.page.window import DAY, HOUR, Window
 
 LEARNED_FROM = 16 * DAY
@@ -51,6 +51,28 @@ class Slice:
 WHOLE = Slice()
 
 
+class Measures:
+    """The measures that are read: of every panel, or of one. What no panel shows is left out where points are read."""
+
+    def __init__(self, panel: Panel | None = None) -> None:
+        panels = KNOWN.values() if panel is None else [panel]
+        self._evaluations = panel is None
+        self._names = {each.measure if each.series is None else each.series.measure for each in panels}
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names or (self._evaluations and str(name).startswith("eval."))
+
+    def only(self, point: Point) -> Point:
+        """A point with nothing else in it (itself, changed)."""
+        point.rates = {name: cell for name, cell in point.rates.items() if name in self}
+        point.quantities = {name: cell for name, cell in point.quantities.items() if name in self}
+        point.users = {}
+        return point
+
+
+EVERY = Measures()
+
+
 @dataclass(frozen=True, slots=True)
 class Material:
     """What the charts of one workflow are drawn from: ``shown`` one point per bin, ``hours`` to learn from."""
@@ -77,12 +99,15 @@ class Material:
         if panel.series is None:
             return self.window.width, volumes(self.hours, self.shown, self.window.width, self.now, panel.measure, known)
         width, shown = self.window.width, list(self.shown)
+        plain: list[Point] | None = None
         for times in TIMES:
             wider = self.window.width * times
             if wider > WIDEST or self.window.length / wider < FEWEST_BINS:
                 break
             width = wider
-            shown = binned(self.shown, width, shown[0].key.minute, self.window.until) if times > 1 and shown else shown
+            if times > 1 and shown:
+                plain = plain or [_plain(point, panel.series.measure) for point in self.shown]
+                shown = binned(plain, width, shown[0].key.minute, self.window.until)
             sizes = [n for n, _ in (value_of(point, panel.series) for point in shown) if n]
             if not sizes or median(sizes) >= ENOUGH:
                 break
@@ -105,19 +130,26 @@ class Loaded:
     def of(self, part: Slice = WHOLE) -> Material:
         """What the charts of one part are drawn from."""
         window = self.window
-        mine = [point for point in self.known if part.takes(point.key)]
-        first = min((point.key.minute for point in self.known), default=window.until)
-        shown = binned(mine, window.width, max(window.since, first), window.until)
         begin = min((point.key.minute for point in self.hours), default=window.until)
         hours = binned((point for point in self.hours if part.takes(point.key)), HOUR, begin, window.until)
+        first = max(window.since, min((point.key.minute for point in self.known), default=window.until))
+        if HOUR <= window.width < DAY:  # hours that are added up already
+            mine = [point for point in hours if point.key.minute >= first]
+        else:
+            mine = [point for point in self.known if part.takes(point.key)]
+        shown = binned(mine, window.width, first, window.until)
         return Material(window, tuple(shown), tuple(hours), self.incidents, self.now)
 
 
-def load(store: Store, workflow: str, asked: Window, minutes_from: float) -> Loaded:
+def load(store: Store, workflow: str, asked: Window, minutes_from: float, wanted: Measures = EVERY) -> Loaded:
     """Read the points of a window and of the days before it, at most about `MOST_POINTS` of each.
 
     Minutes are kept from ``minutes_from`` (epoch s) on only; before, and where there are too many, the bins are wider.
     """
+
+    def read(since: int, resolution: Resolution) -> list[Point]:
+        return [wanted.only(point) for point in store.sums(workflow, since, window.until, resolution, wanted)]
+
     window = asked
     if window.width < HOUR:
         too_many = store.held(workflow, window.since, window.until, "minute") > MOST_POINTS
@@ -125,15 +157,27 @@ def load(store: Store, workflow: str, asked: Window, minutes_from: float) -> Loa
     before = window.since - LEARNED_FROM
     if window.width < DAY and store.held(workflow, before, window.until, "hour") > MOST_POINTS:
         window = window.daily()
-    hours = store.points(workflow, before, window.until, "hour") if window.width < DAY else []
+    hours = read(before, "hour") if window.width < DAY else []
     if window.width >= DAY:
-        fine = store.points(workflow, window.since, window.until, "day")
+        fine = read(window.since, "day")
     elif window.width >= HOUR:
         fine = [point for point in hours if point.key.minute >= window.since]
     else:
-        fine = store.points(workflow, window.since, window.until, "minute")
+        fine = read(window.since, "minute")
     about = history.between(store.read(), before, window.until, workflow, MOST_INCIDENTS)
     return Loaded(window, tuple(fine), tuple(hours), tuple(about), store.clock())
+
+
+def _plain(point: Point, measure: str) -> Point:
+    """What is shown of one measure: counts and sums, which are added up quickly."""
+    quantity, rate = point.quantities.get(measure), point.rates.get(measure)
+    return Point(
+        point.key,
+        point.calls,
+        point.manual,
+        {} if rate is None else {measure: rate},
+        {} if quantity is None else {measure: Quantity(quantity.count, quantity.total)},
+    )
 
 
 def binned(points: Iterable[Point], width: int, since: int, until: int) -> list[Point]:

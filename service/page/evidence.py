@@ -12,7 +12,7 @@ from driftbell.collectors.store import Store
 from driftbell.detectors.finding import Finding
 from driftbell.service.explain import DAY, HOUR, WEEK, Line, Period, lines_of
 from driftbell.service.page.chart import Drawing, Shade, draw
-from driftbell.service.page.data import Slice, load
+from driftbell.service.page.data import Measures, Slice, load
 from driftbell.service.page.panels import Panel, panel_for
 from driftbell.service.page.render import url
 from driftbell.service.page.waterfall import Waterfall, waterfall
@@ -66,7 +66,7 @@ def evidence(store: Store, incident: Incident, now: float, minutes_from: float) 
     panel = panel_for(lead)
     if panel is None or store.newest(incident.workflow) is None:
         return Evidence(asked, part)
-    held = load(store, incident.workflow, asked, minutes_from).of(part)
+    held = load(store, incident.workflow, asked, minutes_from, Measures(panel)).of(part)
     shade = Shade(incident.started_at, until, title(incident.workflow, lead), "", incident.severity)
     markers = store.markers(incident.workflow, held.window.since, held.window.until)[-MOST_MARKS:]
     width, found = held.readings(panel)

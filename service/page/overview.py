@@ -15,6 +15,8 @@ from driftbell.service.page.glance import DAY, Glance, Glances, Snapshot
 from driftbell.service.page.render import page, url
 
 ROWS = 50
+SOON = 180.0
+"""A workflow that is seconds old has calls but no points yet; its page is loaded again until they are there."""
 USUAL = "127.0.0.1:4318"
 """Where applications send to unless they are told otherwise."""
 SORTS = ("worst", "name", "spend", "calls")
@@ -37,6 +39,7 @@ class Row:
     state: str
     spark: str
     note: str = ""
+    counting: bool = False
 
 
 class OverviewPage:
@@ -88,13 +91,15 @@ class OverviewPage:
 
 
 def _row(glance: Glance, snapshot: Snapshot) -> Row:
-    note = ""
-    if glance.state == "learning":
+    note, counting = "", False
+    if snapshot.at - glance.workflow.first_ts < SOON and not glance.figures["calls"].value:
+        note, counting = "first calls are being counted", True
+    elif glance.state == "learning":
         days = (snapshot.at - glance.workflow.first_ts) / DAY
         note = f"day {max(int(days), 0) + 1} of {snapshot.learns / DAY:g}"
     elif glance.state == "quiet":
         note = f"for {duration(snapshot.at - glance.workflow.newest_ts)}"
-    return Row(glance, STATES[glance.state], spark(glance.hourly), note)
+    return Row(glance, STATES[glance.state], spark(glance.hourly), note, counting)
 
 
 def _sorted(glances: Sequence[Glance], sort: str) -> Sequence[Glance]:

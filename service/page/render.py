@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse
 
 from driftbell.alerts import wording
 from driftbell.alerts.plain import plain
+from driftbell.service.page import reasons
 from driftbell.service.page.guard import READER
 
 FOLDER = Path(__file__).parent
@@ -96,6 +97,8 @@ _TEMPLATES.filters.update(
     ms=_known(wording.milliseconds),
     quantity=_known(wording.quantity),
     duration=_known(wording.duration),
+    words=reasons.words,
+    sentence=reasons.sentence,
     plain=lambda text, limit=SHORT: plain(text or "", limit),
 )
 

@@ -24,10 +24,11 @@ SMALL = 0.03
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bar: ``amount`` in USD per call; ``left`` and ``width`` in percent of the drawing."""
+    """One bar: ``amount`` in USD per call and as it is ``shown``; ``left`` and ``width`` in percent of the drawing."""
 
     label: str
     amount: float
+    shown: str
     left: float
     width: float
     kind: str
@@ -35,11 +36,15 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Waterfall:
-    """``bars`` lead from ``before`` to ``after`` (USD per call); the parts between sum to the difference."""
+    """``bars`` lead from ``before`` to ``after`` (USD per call); the parts between sum to the difference.
+
+    They do so too as they are shown: the levels are rounded and not the parts. ``change`` is the shown difference.
+    """
 
     before: float
     after: float
     bars: tuple[Bar, ...]
+    change: str
     assumed_prices: bool
 
     @property
@@ -60,15 +65,39 @@ def waterfall(before: Sequence[Point], after: Sequence[Point]) -> Waterfall | No
     low, high = min(0.0, *levels), max(*levels, split.after)
     scale = 100 / (high - low or 1.0)
 
+    written = _Amounts(max(abs(level) for level in (*levels, split.after)))
+
     def bar(label: str, start: float, end: float, kind: str) -> Bar:
         left, width = (min(start, end) - low) * scale, abs(end - start) * scale
-        return Bar(label, end - start, round(left, 2), round(max(width, 0.3), 2), kind)
+        shown = written.between(start, end, signed=kind not in ("before", "after"))
+        return Bar(label, end - start, shown, round(left, 2), round(max(width, 0.3), 2), kind)
 
+    levels[-1] = split.after
     bars = [bar("Before", 0.0, split.before, "before")]
-    for (label, part), start in zip(steps, levels, strict=False):
-        bars.append(bar(label, start, start + part, "up" if part > 0 else "down"))
+    for (label, _), start, end in zip(steps, levels, levels[1:], strict=False):
+        bars.append(bar(label, start, end, "up" if end > start else "down"))
     bars.append(bar("Now", 0.0, split.after, "after"))
-    return Waterfall(split.before, split.after, tuple(bars), split.assumed_prices)
+    change = written.between(split.before, split.after, signed=True)
+    return Waterfall(split.before, split.after, tuple(bars), change, split.assumed_prices)
+
+
+class _Amounts:
+    """Writes amounts up to ``most`` USD with equally many decimals, three figures of the largest."""
+
+    def __init__(self, most: float) -> None:
+        self._cents = most < 0.995
+        largest = most * 100 if self._cents else most
+        self._decimals = min(max(2 - math.floor(math.log10(largest)), 0), 9) if largest > 0 else 0
+
+    def between(self, start: float, end: float, *, signed: bool) -> str:
+        """The distance between two levels as they are rounded."""
+        size = 100 if self._cents else 1
+        amount = round(end * size, self._decimals) - round(start * size, self._decimals)
+        number = f"{abs(amount):,.{self._decimals}f}"
+        text = f"{number}c" if self._cents else f"${number}"
+        nothing = not number.strip("0.")
+        sign = "" if nothing else "-" if amount < 0 else "+" if signed else ""
+        return sign + text
 
 
 def _steps(parts: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:

@@ -17,7 +17,7 @@ from driftbell.service.api_input import BadRequestError
 from driftbell.service.config import Config
 from driftbell.service.page import asked as given
 from driftbell.service.page.chart import Drawing, Mark, Shade, draw
-from driftbell.service.page.data import Loaded, Material, Slice, load
+from driftbell.service.page.data import EVERY, Loaded, Material, Measures, Slice, load
 from driftbell.service.page.incidents import row_of
 from driftbell.service.page.learning import learning_of
 from driftbell.service.page.panels import FAMILIES, Panel, panel_of, present, shows
@@ -109,10 +109,10 @@ class WorkflowPage:
 
     def series(self, request: Request) -> Response:
         """One series with its numbers as a table, and the same for each part of the workflow."""
-        scene = self._scene(request)
         panel = panel_of(given.text(request, "series") or "")
         if panel is None:
             raise BadRequestError("there is no series of that name; open it from its workflow")
+        scene = self._scene(request, Measures(panel))
         shown = _shown(scene, panel, scene.material)
         dimensions = [name for name in SPLITS if len(scene.choices[name]) > 1]
         split = given.choice(request, "by", ("", *SPLITS)) or next(iter(dimensions), SPLITS[0])
@@ -137,7 +137,7 @@ class WorkflowPage:
             found.append((value, _shown(scene, panel, scene.loaded.of(part), **{split: value})))
         return found
 
-    def _scene(self, request: Request) -> Scene:
+    def _scene(self, request: Request, wanted: Measures = EVERY) -> Scene:
         name = request.query_params.get("name") or ""
         workflow = next((w for w in self._store.workflows() if w.name == name), None)
         if workflow is None:
@@ -145,7 +145,7 @@ class WorkflowPage:
         part = Slice(*(given.text(request, split) for split in SPLITS))
         young = self._clock() - workflow.first_ts < YOUNG
         window = asked_for(request, self._clock(), "24h" if young else "7d")
-        loaded = load(self._store, name, window, self._clock() - self._config.retention.minutes)
+        loaded = load(self._store, name, window, self._clock() - self._config.retention.minutes, wanted)
         window = loaded.window
         markers = self._store.markers(name, window.since, window.until)[-MOST_MARKS:]
         return Scene(

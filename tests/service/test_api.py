@@ -74,7 +74,6 @@ def test_times_may_be_written_as_people_write_them(running):
         "/api/v1/calls?since=nan",
         "/api/v1/calls?since=inf",
         "/api/v1/calls?since=2020-01-01T00:00:00",
-        "/api/v1/calls?since=5&until=4",
         "/api/v1/calls?cursor=xyz",
         "/api/v1/calls?cursor=%00",
         "/api/v1/calls?workflow=" + "x" * 300,

@@ -77,3 +77,16 @@ def test_the_time_of_the_last_success_is_a_metric(registry):
     running()
     name = "driftbell_job_last_success_timestamp_seconds"
     assert registry.get_sample_value(name, {"job": "evaluation"}) == 1000.0
+
+
+def test_a_run_that_the_end_of_the_service_cuts_off_is_no_failure(caplog):
+    metrics = JobMetrics(CollectorRegistry())
+
+    def work() -> None:
+        raise RuntimeError("the store is closed")
+
+    job = Job("overview", work, 60.0, metrics, lambda: 0.0)
+    job.retire()
+    job()
+    assert not job.failing
+    assert not caplog.records

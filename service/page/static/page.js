@@ -24,11 +24,9 @@
   // The marks of the time axis on round hours and days of the reader's zone.
   const HOUR = 3600, DAY = 86400;
   const steps = [HOUR, 2 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 2 * DAY, 7 * DAY, 14 * DAY, 30 * DAY];
-  const axis = (chart) => {
-    const svg = chart.querySelector(".axis");
-    if (!svg) return;
+  const axis = (chart, svg, width) => {
     const since = +chart.dataset.since, until = +chart.dataset.until;
-    const most = Math.max(2, Math.floor(svg.clientWidth / 70));
+    const most = Math.max(2, Math.floor(width / 70));
     const step = steps.find((each) => (until - since) / each <= most) || 30 * DAY;
     const at = new Date(since * 1000);
     at.setMinutes(0, 0, 0);
@@ -87,10 +85,13 @@
     const hide = () => { tip?.remove(); line?.remove(); tip = line = undefined; };
     plot.addEventListener("pointerleave", hide);
   };
-  for (const chart of document.querySelectorAll(".chart")) {
-    axis(chart);
-    readable(chart);
-  }
+  // After the first paint, and all widths before any change: each would lay out the page anew.
+  requestAnimationFrame(() => setTimeout(() => {
+    const charts = [...document.querySelectorAll(".chart")].map((chart) => [chart, chart.querySelector(".axis")]);
+    const drawn = charts.filter(([, svg]) => svg).map(([chart, svg]) => [chart, svg, svg.clientWidth]);
+    for (const each of drawn) axis(...each);
+    for (const [chart] of drawn) readable(chart);
+  }));
 
   for (const control of document.querySelectorAll("[data-submit]")) {
     control.addEventListener("change", () => control.form.requestSubmit());

@@ -181,3 +181,15 @@ def test_what_is_older_than_it_is_kept_goes_by_days(store, spans, clock, all_cal
     store.append(Batch([spans.call(60.0)]))
     store.refresh_all()
     assert len(all_calls(store)) == 1, "what can no longer be counted right is not taken"
+
+
+def test_spans_of_a_receiver_whose_clock_is_hours_behind_are_read_too(tmp_path, store, wire, spans, clock, all_calls):
+    behind = opened(tmp_path / "behind", wire.client, clock=lambda: clock.now - 3 * 3600, watches=False)
+    for _ in range(3):
+        clock.now += 1800
+        store.append(Batch([spans.call(clock.now - START)]))
+        store.refresh_all()
+        behind.append(Batch([spans.call(clock.now - START)]))
+    clock.now += 3600
+    store.refresh_points()
+    assert len(all_calls(store)) == 6

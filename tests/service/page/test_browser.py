@@ -89,6 +89,8 @@ def pages(service) -> dict[str, str]:
         "call": f"/calls/{calls[0]['trace_id']}/{calls[0]['span_id']}",
         "summaries": "/summaries",
         "telemetry": "/telemetry",
+        "sign-in": "/signin",
+        "silenced": "/incidents",
     }
 
 
@@ -197,9 +199,26 @@ def test_no_page_has_a_serious_fault_for_who_uses_assistive_technology(tab, serv
 
 def test_every_text_can_be_read_in_the_dark(tab, service):
     tab.emulate_media(color_scheme="dark")
-    names = ("overview", "workflow", "incident", "call", "telemetry")
-    chosen = {name: path for name, path in pages(service).items() if name in names}
-    assert faults(tab, chosen, {"runOnly": ["color-contrast"], "resultTypes": ["violations"]}) == []
+    assert faults(tab, pages(service), {"runOnly": ["color-contrast"], "resultTypes": ["violations"]}) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_who_begins_is_shown_how_without_a_fault(browser, tmp_path_factory, scheme):
+    with services(tmp_path_factory.mktemp("empty")) as start:
+        page = browser.new_page(base_url=start().url, color_scheme=scheme, viewport={"width": 360, "height": 700})
+        paths = {
+            "start": "/",
+            "incidents": "/incidents",
+            "calls": "/calls",
+            "weeks": "/summaries",
+            "none": "/incidents/x",
+        }
+        assert faults(page, paths) == []
+        page.goto("/")
+        for line in ("from driftbell import monitor", "monitor.configure(", "@monitor.observe(", "def triage("):
+            assert line in page.locator("pre").first.inner_text()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        page.close()
 
 
 @pytest.mark.parametrize("width", [360, 768])

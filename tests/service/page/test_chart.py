@@ -14,6 +14,7 @@ from driftbell.service.page.waterfall import waterfall
 from driftbell.service.page.window import DAY, HOUR, RANGES, around
 
 VALUES = st.none() | st.floats(0, 1e12, allow_nan=False)
+NO_UNITS = str.maketrans("", "", "$c,+")
 UNITS = ("usd", "usd/h", "share", "score", "ms", "tokens", "days", "calls/h")
 
 
@@ -42,10 +43,17 @@ def test_nothing_is_drawn_beside_the_frame_that_is_not_cut_off_by_it(readings, u
     assert made.summary
 
 
+def test_scores_above_one_stay_in_the_frame():
+    readings = [Reading(i * HOUR, 9, value) for i, value in enumerate([11.0, 14.5, 12.0])]
+    made = draw(around(0, 3 * HOUR), HOUR, readings, "score")
+    heights = [float(y) for y in re.findall(r" (-?\d+)", made.line)]
+    assert all(0 <= y <= HIGH for y in heights)
+
+
 def test_a_gap_in_the_data_is_a_gap_in_the_line():
     readings = [Reading(i * HOUR, 5, value) for i, value in enumerate([1.0, 2.0, None, 3.0])]
     made = draw(around(0, 4 * HOUR), HOUR, readings, "usd")
-    assert made.line.count("M") == 2
+    assert made.line.count("M") == made.dots.count("M") == 1
     assert made.values == ("$1.00", "$2.00", "–", "$3.00")
 
 
@@ -87,6 +95,9 @@ def test_the_bars_of_a_waterfall_lead_from_before_to_now(few, many, cost, tokens
     made = waterfall(before, after)
     assert made is not None
     assert made.parts_sum == pytest.approx(made.after - made.before, rel=1e-9, abs=1e-12)
+    first, *parts, last = (float(bar.shown.translate(NO_UNITS)) for bar in made.bars)
+    assert first + sum(parts) == pytest.approx(last, abs=1e-9), "as they are read, too"
+    assert last - first == pytest.approx(float(made.change.translate(NO_UNITS)), abs=1e-9)
     assert [made.bars[0].kind, made.bars[-1].kind] == ["before", "after"]
     for bar in made.bars:
         assert bar.left >= -0.01
