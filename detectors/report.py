@@ -219,4 +219,3 @@ class Reporter:
         dimension, value = watch.group
         kind = "~" if watch.contrast else ""
         return f"{self.detector.workflow}/{dimension}={value}/{watch.series.name}{kind}/{int(ts)}"
-

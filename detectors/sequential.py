@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 BLOCK = 6 * 3600
-LAMBDAS = (0.15, 0.3, 0.6, 1.0, 1.7, 2.8)
+LAMBDAS = (0.08, 0.15, 0.3, 0.6, 1.0, 1.7, 2.8)
 """Sizes of change in standard deviations that the mixture aims at."""
 K = len(LAMBDAS)
 LEAST, MOST = np.float32(1e-20), np.float32(1e30)

@@ -49,7 +49,7 @@ SLACK = 5.0
 (``bench/noise.py``): the tolerance is rarely used up, and the statistics of a workflow move together."""
 MOST_CROWD = 30.0
 """Largest design effect: beyond it a series is watched as if its calls came thirty at a time."""
-DOUBT = 1.5
+DOUBT = 1.0
 """Standard errors of the reference that are granted to it."""
 
 
