@@ -124,8 +124,8 @@ class Ours:
         for k, size in enumerate(LAMBDAS):
             goal = min(null + size * max(spread, math.sqrt(null * (1 - null))), 0.5 + null / 2)
             tilt = math.log(goal / (1 - goal)) - math.log(null / (1 - null))
-            self.tests.slope[i, k] = tilt
-            self.tests.toll[i, k] = math.log1p(null * math.expm1(tilt))
+            self.tests.slope[k, i] = tilt
+            self.tests.toll[k, i] = math.log1p(null * math.expm1(tilt))
 
     def _quantity(self, i: int, values: Floats) -> None:
         distribution = Distribution()
@@ -135,8 +135,8 @@ class Ours:
         low, high = bucket(math.exp(-9.0)), bucket(math.exp(12.0))
         self.tables.append((low, np.array([distribution.score(b) for b in range(low, high + 1)])))
         for k, size in enumerate(LAMBDAS):
-            self.tests.slope[i, k] = size
-            self.tests.toll[i, k] = size * size / 2 + size * DOUBT / math.sqrt(LEARNT)
+            self.tests.slope[k, i] = size
+            self.tests.toll[k, i] = size * size / 2 + size * DOUBT / math.sqrt(LEARNT)
 
     def scores(self, values: Floats) -> Floats:
         """The scores of values of shape (streams, events)."""

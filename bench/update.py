@@ -26,8 +26,9 @@ def ours(series: int) -> float:
     rng = np.random.default_rng(1)
     tests = EDetectors()
     tests.grow(series)
-    tests.slope[:] = LAMBDAS
-    tests.toll[:] = [size * size / 2 + size * 0.05 for size in LAMBDAS]
+    sizes = np.array(LAMBDAS)[:, None]
+    tests.slope[:] = sizes
+    tests.toll[:] = sizes * sizes / 2 + sizes * 0.05
     tests.wiggle2[:] = 0.01
     count, extra = np.full(series, 4.0), np.zeros(series)
     totals = [2.0 * rng.normal(size=series) for _ in range(5)]

@@ -10,13 +10,16 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from driftbell.collectors.point import Point
-from driftbell.detectors.baseline import DECAY, Distribution, Residuals, Share
+from driftbell.detectors.baseline import DECAY, Distribution, Share
 from driftbell.detectors.group import KNOWN_FROM
+from driftbell.detectors.season import Seasons
 from driftbell.detectors.sequential import BLOCK
 from driftbell.detectors.series import Series
 from driftbell.detectors.volume import hour_slot
-from driftbell.detectors.workflow import LEAST_BLOCKS, MOST_CROWD, slot_of
+from driftbell.detectors.workflow import LEAST_BLOCKS, MOST_CROWD
 
 HOUR, DAY = 3600, 86400
 ERRORS = 2.0
@@ -43,6 +46,12 @@ class Reading:
     high: float | None = None
 
 
+def _one_series() -> Seasons:
+    seasons = Seasons()
+    seasons.grow(1)
+    return seasons
+
+
 @dataclass(slots=True)
 class Normal:
     """What is usual for one series of one group, learned by taking in its hours in order."""
@@ -50,11 +59,8 @@ class Normal:
     series: Series
     distribution: Distribution = field(default_factory=Distribution)
     share: Share = field(default_factory=Share)
-    residuals: Residuals = field(default_factory=Residuals)
-    offsets: dict[int, float] = field(default_factory=dict)
-    wiggle: float = 0.0
+    seasons: Seasons = field(default_factory=_one_series)
     crowd: tuple[float, float] = (300.0, 300.0)
-    block: tuple[float, float] = (0.0, 0.0)
     at: int = -1
     slope: float = 0.0
 
@@ -63,10 +69,8 @@ class Normal:
         if start // BLOCK == self.at // BLOCK:
             self.at = start
             return
-        n, residual = self.block
-        if self.at >= 0 and n >= 1.0 and trusted:
-            self.residuals.add(slot_of(self.at // BLOCK * BLOCK), n, residual / n)
-        self.block = (0.0, 0.0)
+        if self.at >= 0:
+            self.seasons.learn(self.at // BLOCK * BLOCK, np.array([trusted]))
         if start // DAY != self.at // DAY:
             self._turn_day(trusted)
         self.at = start
@@ -75,24 +79,22 @@ class Normal:
         if self.series.kind == "rate":
             self.share.turn_day(trusted)
             level = self.share.level()
-            self.residuals.scale = min(2.0 * math.sqrt(level / (1 - level)), 1.0)
+            self.seasons.scale[0] = min(2.0 * math.sqrt(level / (1 - level)), 1.0)
         else:
             self.distribution.turn_day(trusted)
             if self.distribution.size:
                 up, down = self.distribution.shift_score(STEEP), self.distribution.shift_score(1 / STEEP)
                 self.slope = (up - down) / (2 * math.log2(STEEP))
-        self.wiggle = self.residuals.wiggle()
-        self.offsets = self.residuals.offsets(self.wiggle)
         self.crowd = (self.crowd[0] * DECAY, self.crowd[1] * DECAY)
 
     def take(self, point: Point, trusted: bool) -> None:
         """Take in the point of the present hour; of a day that is not ``trusted`` nothing stays."""
         n, residual = self._score(point)
         if n and trusted:
-            self.block = (self.block[0] + n, self.block[1] + residual)
-            apart = residual - n * self.offsets.get(slot_of(self.at), 0.0)
+            self.seasons.take(self.at, np.array([float(n)]), np.array([residual]))
+            apart = residual - n * self._season(self.at)
             square, size = self.crowd
-            self.crowd = (square + min(apart**2, 9 * MOST_CROWD * n) - (n * self.wiggle) ** 2, size + n)
+            self.crowd = (square + min(apart**2, 9 * MOST_CROWD * n) - (n * self._wander()) ** 2, size + n)
 
     def _score(self, point: Point) -> tuple[float, float]:
         """``(values scored, total residual in standard deviations of one)``; also remembers them for learning."""
@@ -113,12 +115,12 @@ class Normal:
 
     def expect(self, start: int, n: float) -> tuple[float, float, float] | None:
         """``(usual, low, high)`` for ``n`` values at ``start``; None while too little is known."""
-        if len(self.residuals.blocks) < LEAST_BLOCKS:
+        if self.seasons.blocks[0] < LEAST_BLOCKS:
             return None
-        offset = self.offsets.get(slot_of(start), 0.0)
+        offset = self._season(start)
         square, size = self.crowd
         crowd = min(max(square / size, 1.0), MOST_CROWD) if size else 1.0
-        reach = ERRORS * math.sqrt(self.wiggle**2 + crowd / max(n, 1.0))
+        reach = ERRORS * math.sqrt(self._wander() ** 2 + crowd / max(n, 1.0))
         if self.series.kind == "rate":
             level = self.share.level()
             spread = math.sqrt(level * (1 - level))
@@ -127,6 +129,14 @@ class Normal:
             return None
         mean = self.distribution.mean()
         return tuple(mean * self._ratio(x) for x in (offset, offset - reach, offset + reach))  # type: ignore[return-value]
+
+    def _season(self, start: int) -> float:
+        """Mean season of the hour that begins at ``start``, in standard deviations of one value."""
+        begin, end = self.seasons.ahead(start - start % HOUR)
+        return float(begin[0] + end[0]) / 2
+
+    def _wander(self) -> float:
+        return float(self.seasons.wander()[0])
 
     def _ratio(self, shift: float) -> float:
         """The factor on all values that moves their mean score by ``shift``."""

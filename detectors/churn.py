@@ -30,8 +30,10 @@ def _free(engine: "WorkflowDetector", key: GroupKey) -> None:
     """Forget a group with its watches; the indices of the others move up."""
     kept = [i for i, watch in enumerate(engine.watches) if watch.group != key]
     place = {old: new for new, old in enumerate(kept)}
-    for array in fields(engine.tests):
-        setattr(engine.tests, array.name, getattr(engine.tests, array.name)[kept])
+    for part in (engine.tests, engine.seasons, engine.terms):
+        for array in fields(part):
+            old = getattr(part, array.name)
+            setattr(part, array.name, old[:, kept] if part is engine.tests and old.ndim == 2 else old[kept])
     engine.watches = [engine.watches[i] for i in kept]
     engine.index = {watch.name: i for i, watch in enumerate(engine.watches)}
     del engine.groups[key]

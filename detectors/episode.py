@@ -10,7 +10,7 @@ EXPLAINS: dict[str, frozenset[str]] = {
     "fallback": frozenset({"cost_per_call", "latency_ms", "output_tokens"}),
     "retries": frozenset({"cost_per_call", "latency_ms"}),
     "input_tokens": frozenset({"cost_per_call", "latency_ms", "cached_share", "ttft_ms"}),
-    "output_tokens": frozenset({"cost_per_call", "latency_ms"}),
+    "output_tokens": frozenset({"cost_per_call"}),
     "cached_share": frozenset({"cost_per_call", "ttft_ms"}),
     "n_sources": frozenset({
         "citations", "top_score", "source_age", "feedback", "escalated", "override", "edit_distance", "eval.*",

@@ -1,17 +1,15 @@
 """Watches that crossed or came back -> findings: one episode per cause, its leading metric first."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
-from driftbell.collectors.point import Point
-from driftbell.detectors.attribution import Change, Evidence, explain, levels
-from driftbell.detectors.episode import Episode, root
+from driftbell.detectors.attribution import FEW, Change, Evidence, explain, levels
+from driftbell.detectors.episode import TOGETHER, Episode, root
 from driftbell.detectors.finding import Cause, Finding, Interval
 from driftbell.detectors.history import History
 from driftbell.detectors.volume import VolumeAlarm
 from driftbell.detectors.watch import Alarm, Watch
-from driftbell.detectors.workflow import BIN, SUSPECT, Step, WorkflowDetector
+from driftbell.detectors.workflow import BIN, Step, WorkflowDetector
 
 HOUR = 3600
 DAY = 86400
@@ -20,6 +18,10 @@ REFERENCE = 7 * DAY
 LONGEST = 5 * DAY
 """The span since the onset that is looked at, at most."""
 
+LEADS = 0.7
+"""Part of the evidence of a series that crossed its threshold that another must have to be taken for its reason."""
+SHOWS = 0.3
+"""Part of the smallest change worth a page by which the numbers of a message must differ."""
 
 NOT_URGENT = frozenset({"bypass", "instrument"})
 """Families for which nobody is woken."""
@@ -40,8 +42,12 @@ class Reporter:
         if step.fired:
             evidence: list[float] = self.detector.tests.evidence().tolist()
             for i in sorted(step.fired, key=lambda i: (-evidence[i], i)):
-                if watches[i].alarm is None:
+                if watches[i].alarm is not None:
+                    continue
+                if self._shows(i, start):
                     findings += self._fired(i, start, ts, evidence)
+                else:
+                    self.detector.tests.rest(i)
         findings += self._cleared(step.cleared, ts)
         if step.volume_over is not None:
             findings.append(self._volume(step.volume_over, ts, "cleared"))
@@ -58,10 +64,10 @@ class Reporter:
         for episode in self.detector.episodes:
             if episode.holds(watch.series.metric, watch.series.family, self.detector.tests.change(i)[0]):
                 return self._join(episode, i, start, ts, evidence[i])
-        lead = self._lead(i, evidence)
+        lead = self._lead(i, start, evidence)
         first = self.detector.watches[lead]
         alarm = self.detector.raise_alarm(lead, start)
-        change = explain(first.series, self._evidence(first, start), first.segment)
+        change = explain(first.series, self._evidence(alarm.started_at, start), first.segment)
         alarm.segment = change.segment
         finding = self._finding(first, ts, change, evidence[lead])
         series, cause = first.series, change.cause
@@ -83,28 +89,46 @@ class Reporter:
         episode.watches.append(i)
         if (watch.series.metric, alarm.segment, watch.risk_tier) in told:
             return []
-        change = levels(watch.series, self._evidence(watch, start), watch.segment)
+        change = levels(watch.series, self._evidence(alarm.started_at, start), watch.segment)
         cause = Cause(dict(episode.keys), text=f"Moved with {episode.metric}. {episode.text}")
         finding = self._finding(watch, ts, replace(change, cause=cause), log_e)
         return [replace(finding, started_at=episode.started_at, related=(episode.metric,))]
 
-    def _lead(self, i: int, evidence: list[float]) -> int:
+    def _lead(self, i: int, start: int, evidence: list[float]) -> int:
         """The watch that explains watch ``i``: the strongest of the root metric among all that moved."""
-        support = SUSPECT * self.detector.threshold()
+        onset, support = self.detector.tests.change(i)[0], LEADS * evidence[i]
         moved: dict[str, float] = {}
         strongest: dict[str, int] = {}
         for j, watch in enumerate(self.detector.watches):
-            if j != i and (not watch.ready or evidence[j] < support):
+            if j != i and (not watch.ready or watch.alarm is not None or evidence[j] < support):
+                continue
+            if abs(self.detector.tests.change(j)[0] - onset) > TOGETHER:
                 continue
             metric = watch.series.metric
             if j == i or evidence[j] > moved.get(metric, 0.0):
                 moved[metric], strongest[metric] = max(evidence[j], moved.get(metric, 0.0)), j
-        return strongest[root(moved, self.detector.watches[i].series.metric)]
+        fired = self.detector.watches[i].series.metric
+        while (lead := root(moved, fired)) != fired and not self._shows(strongest[lead], start):
+            del moved[lead]
+        return strongest[lead]
 
-    def _evidence(self, watch: Watch, start: int) -> Evidence:
+    def _shows(self, i: int, start: int) -> bool:
+        """Whether the plain numbers that a message would have say the same as the test."""
+        watch = self.detector.watches[i]
+        evidence = self._evidence(self.detector.tests.change(i)[0], start)
+        change = levels(watch.series, evidence, watch.segment)
+        before, after, series = change.before, change.after, watch.series
+        if after is None:
+            return False
+        if before is None or before.n < FEW:
+            return True
+        worth = series.worth - 1.0 if series.kind == "quantity" else series.worth
+        base = abs(before.mean) if series.kind == "quantity" else 1.0
+        return series.direction * (after.mean - before.mean) >= SHOWS * abs(worth) * base
+
+    def _evidence(self, onset: float, start: int) -> Evidence:
         until = start + BIN
-        assert watch.alarm is not None
-        onset = max(watch.alarm.started_at, until - LONGEST)
+        onset = max(onset, until - LONGEST)
         whole_hour = onset // HOUR * HOUR
         before = self.history.points(self.detector.workflow, whole_hour - REFERENCE, whole_hour, "hour")
         after = self.history.points(self.detector.workflow, onset // 60 * 60, until, "minute")
@@ -195,15 +219,3 @@ class Reporter:
         dimension, value = watch.group
         kind = "~" if watch.contrast else ""
         return f"{self.detector.workflow}/{dimension}={value}/{watch.series.name}{kind}/{int(ts)}"
-
-
-def merged_hours(points: Sequence[Point]) -> list[Point]:
-    """Points merged to whole hours, ordered by key: what the store keeps as its hour points."""
-    hours: dict[object, Point] = {}
-    for point in points:
-        key = point.key._replace(minute=point.key.minute // HOUR * HOUR)
-        hour = hours.get(key)
-        if hour is None:
-            hour = hours[key] = Point(key)
-        hour.add(point)
-    return list(hours.values())

@@ -5,22 +5,25 @@ come out the same after a restart. What follows from the numbers (score tables, 
 """
 
 import json
-from dataclasses import asdict
+from base64 import b64decode, b64encode
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
 
-from driftbell.detectors.baseline import Distribution, Residuals, Share
+from driftbell.detectors.baseline import Distribution, Share
 from driftbell.detectors.episode import Episode
 from driftbell.detectors.group import Group
+from driftbell.detectors.season import Seasons
+from driftbell.detectors.sequential import EDetectors
 from driftbell.detectors.series import Series
 from driftbell.detectors.settings import DetectorSettings
+from driftbell.detectors.terms import Terms
 from driftbell.detectors.volume import Volume, VolumeAlarm
 from driftbell.detectors.watch import Alarm, Watch
 from driftbell.detectors.workflow import WorkflowDetector
 
-VERSION = 1
-_ARRAYS = ("log_r", "told", "slope", "toll", "total", "count", "onset", "seen", "moved", "wiggle2", "crowd")
+VERSION = 2
 
 
 class StateError(ValueError):
@@ -38,7 +41,10 @@ def dump(detector: WorkflowDetector) -> str:
         "distrusted": sorted(detector.distrusted),
         "groups": [_dump_group(group) for group in detector.groups.values()],
         "watches": [_dump_watch(watch) for watch in watches],
-        "tests": {name: getattr(detector.tests, name).tolist() for name in _ARRAYS} if watches else {},
+        "hour": detector.hour,
+        "tests": _dump_arrays(detector.tests),
+        "seasons": _dump_arrays(detector.seasons),
+        "terms": _dump_arrays(detector.terms),
         "volume": asdict(detector.volume),
         "episodes": [asdict(episode) for episode in detector.episodes],
     }
@@ -65,11 +71,24 @@ def load(workflow: str, text: str, settings: DetectorSettings) -> WorkflowDetect
         detector.watches.append(watch)
         detector.index[watch.name] = i
         detector.groups[watch.group].index.setdefault(watch.series.measure, []).append(i)
-    for name, values in body["tests"].items():
-        setattr(detector.tests, name, np.array(values))
+    detector.hour = body["hour"]
+    for part in ("tests", "seasons", "terms"):
+        _load_arrays(getattr(detector, part), body[part], len(detector.watches))
     detector.volume = _load_volume(body["volume"])
     detector.episodes = [Episode(**stored) for stored in body["episodes"]]
     return detector
+
+
+def _dump_arrays(part: EDetectors | Seasons | Terms) -> dict[str, str]:
+    """Every array as the bytes of its numbers (little endian), in base 64."""
+    return {each.name: b64encode(getattr(part, each.name).tobytes()).decode() for each in fields(part)}
+
+
+def _load_arrays(part: EDetectors | Seasons | Terms, stored: dict[str, str], rows: int) -> None:
+    for name, text in stored.items():
+        empty = getattr(part, name)
+        values = np.frombuffer(b64decode(text), empty.dtype)
+        setattr(part, name, values.reshape([n or rows for n in empty.shape]).copy())
 
 
 def _dump_group(group: Group) -> dict[str, Any]:
@@ -102,33 +121,26 @@ def _dump_watch(watch: Watch) -> dict[str, Any]:
         "group": watch.group,
         "series": asdict(watch.series),
         "contrast": watch.contrast,
-        "blocks": watch.residuals.blocks,
-        "scale": watch.residuals.scale,
-        "block": watch.block,
         "crowd": watch.crowd,
         "rest": watch.rest,
         "suspect": watch.suspect,
-        "offsets": list(watch.offsets.items()),
-        "offset": watch.offset,
-        "wiggle": watch.wiggle,
         "worth": watch.worth,
         "ready": watch.ready,
+        "held": watch.held,
         "alarm": asdict(watch.alarm) if watch.alarm is not None else None,
     }
 
 
 def _load_watch(stored: dict[str, Any]) -> Watch:
-    blocks = [(slot, n, residual) for slot, n, residual in stored["blocks"]]
     watch = Watch(
         (stored["group"][0], stored["group"][1]),
         Series(**stored["series"]),
         stored["contrast"],
-        Residuals(blocks, stored["scale"]),
     )
-    watch.block, watch.rest, watch.crowd = _pair(stored["block"]), _pair(stored["rest"]), _pair(stored["crowd"])
-    watch.offsets = dict(stored["offsets"])
+    watch.rest, watch.crowd = _pair(stored["rest"]), _pair(stored["crowd"])
     watch.suspect, watch.ready = stored["suspect"], stored["ready"]
-    watch.offset, watch.wiggle, watch.worth = stored["offset"], stored["wiggle"], stored["worth"]
+    watch.worth = stored["worth"]
+    watch.held = [(start, n, total) for start, n, total in stored["held"]]
     watch.alarm = Alarm(**stored["alarm"]) if stored["alarm"] is not None else None
     return watch
 
@@ -137,6 +149,7 @@ def _load_volume(stored: dict[str, Any]) -> Volume:
     alarm = stored.pop("alarm")
     volume = Volume(**stored)
     volume.recent = [(calls, users) for calls, users in stored["recent"]]
+    volume.pace = _pair(stored["pace"])
     volume.today = (stored["today"][0], stored["today"][1], stored["today"][2])
     volume.alarm = VolumeAlarm(**alarm) if alarm is not None else None
     return volume

@@ -3,8 +3,8 @@
 Counts of calls are seasonal and bursty, so nothing here alarms on a level alone: weekday cycle, holiday, growth and a
 quiet night are normal. A loop is one user who outruns every heavy user seen before; a flood is an hour beyond three
 times the busiest hour of two weeks; silence is a gap more than five times as long as any of two weeks, counted in the
-calls that it should have held. A surge that begins on the hour at night looks like a scheduled job and is not reported
-until it has lasted ``BATCH`` seconds.
+calls that it should have held at the pace of the hours before it (on a holiday there are few to miss). A surge that
+begins on the hour at night looks like a scheduled job and is not reported until it has lasted ``BATCH`` seconds.
 """
 
 import math
@@ -28,6 +28,8 @@ NIGHT = (20, 7)
 """UTC hours between which a surge that starts on the hour is taken for a scheduled job at first."""
 REMEMBERED_DAYS = 14
 DECAY = 0.9
+PACE_MEMORY = 0.97
+"""Per bin: the pace is that of the last three hours or so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,10 @@ class VolumeAlarm:
 
 @dataclass(slots=True)
 class Volume:
-    """Traffic of one workflow: an hourly profile for working days and weekends, recent bins, and daily maxima."""
+    """Traffic of one workflow: an hourly profile for working days and weekends, recent bins, and daily maxima.
+
+    ``pace`` holds decayed sums of the calls and of the usual ones, up to the last call.
+    """
 
     profile: list[list[float]] = field(default_factory=lambda: [[0.0, 0.0] for _ in range(48)])
     recent: list[tuple[int, dict[str, int]]] = field(default_factory=list)
@@ -56,6 +61,7 @@ class Volume:
     day: int = -1
     last_call: float = 0.0
     missed: float = 0.0
+    pace: tuple[float, float] = (0.0, 0.0)
     longest: float = 0.0
     gaps: list[float] = field(default_factory=list)
     surging_since: float | None = None
@@ -99,21 +105,33 @@ class Volume:
         self.day = day
 
     def _silence(self, start: int, calls: int) -> VolumeAlarm | None:
+        usual = self.usual_per_hour(start)
+        part = self._part()
         if calls:
             if self.alarm is not None and self.alarm.kind == "silence":
                 self.alarm = None
             else:
-                self.longest = max(self.longest, self.missed)
+                self.longest = max(self.longest, self.missed * part)
+            self.missed += (usual or 0.0) / BINS_PER_HOUR
+            faded = PACE_MEMORY ** ((start + BIN - self.last_call) / BIN if self.last_call else 1.0)
+            self.pace = (self.pace[0] * faded + calls, self.pace[1] * faded + self.missed)
             self.last_call = float(start + BIN)
             self.missed = 0.0
             return None
-        usual = self.usual_per_hour(start)
         if usual is None:
             return None
         self.missed += usual / BINS_PER_HOUR
-        if self.alarm is not None or len(self.gaps) < 7 or self.missed < max(FEWEST_MISSED, 5.0 * max(self.gaps)):
+        missed = self.missed * part
+        if self.alarm is not None or len(self.gaps) < 7:
             return None
-        return VolumeAlarm("silence", self.last_call, 0.0, usual, round(self.missed))
+        if missed < max(FEWEST_MISSED, 5.0 * max(self.gaps)):
+            return None
+        return VolumeAlarm("silence", self.last_call, 0.0, usual, round(missed))
+
+    def _part(self) -> float:
+        """How much of the usual traffic there was before the gap, at most all of it."""
+        calls, usual = self.pace
+        return min((calls + 1.0) / (usual + 1.0), 1.0)
 
     def _surge(self, start: int) -> VolumeAlarm | None:
         hour_total = sum(calls for calls, _ in self.recent)

@@ -3,8 +3,9 @@
 import math
 from dataclasses import dataclass, field
 
-from driftbell.detectors.baseline import Distribution, Residuals
+from driftbell.detectors.baseline import Distribution
 from driftbell.detectors.group import Group, GroupKey
+from driftbell.detectors.season import Held
 from driftbell.detectors.series import Series
 
 CROWD_PRIOR = 300.0
@@ -50,25 +51,21 @@ class Alarm:
 class Watch:
     """One statistic of one group.
 
-    ``block`` is ``(n, total residual)`` of the running block and ``crowd`` the decayed sums ``(squared residuals of
-    bins, n)``, whose ratio is 1 for independent calls. ``rest`` are the decayed sums of the other segments, for
-    a contrast. ``offset``, ``wiggle`` and ``worth`` (the smallest change worth a page) are in standard deviations of
-    one score; ``ready`` says that the series may page.
+    ``crowd`` are the decayed sums ``(squared residuals of bins, n)``, whose ratio is 1 for independent calls; ``rest``
+    are those of the other segments, for a contrast. ``worth`` is the smallest change worth a page, in standard
+    deviations of one score; ``ready`` says that the series may page. ``held`` are blocks under suspicion: the season
+    learns them once the suspicion has gone.
     """
 
     group: GroupKey
     series: Series
     contrast: bool
-    residuals: Residuals = field(default_factory=Residuals)
-    block: tuple[float, float] = (0.0, 0.0)
     crowd: tuple[float, float] = (CROWD_PRIOR, CROWD_PRIOR)
     rest: tuple[float, float] = (0.0, 0.0)
     suspect: bool = False
-    offsets: dict[int, float] = field(default_factory=dict)
-    offset: float = 0.0
-    wiggle: float = 0.0
     worth: float = 0.0
     ready: bool = False
+    held: list[Held] = field(default_factory=list)
     alarm: Alarm | None = None
 
     @property

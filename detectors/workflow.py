@@ -12,9 +12,11 @@ from driftbell.detectors.baseline import DECAY
 from driftbell.detectors.churn import make_room
 from driftbell.detectors.episode import Episode
 from driftbell.detectors.group import WHOLE, Group, GroupKey
-from driftbell.detectors.sequential import BLOCK, LAMBDAS, EDetectors, Floats
+from driftbell.detectors.season import HOUR, Seasons
+from driftbell.detectors.sequential import BLOCK, EDetectors, Floats
 from driftbell.detectors.series import Series
 from driftbell.detectors.settings import DetectorSettings
+from driftbell.detectors.terms import Terms
 from driftbell.detectors.volume import Volume, VolumeAlarm
 from driftbell.detectors.watch import Alarm, Watch
 
@@ -38,12 +40,16 @@ SUSPECT = 0.4
 MATTERS = 0.6
 """Part of the smallest change worth a page that must show on average since the onset: a ramp starts from nothing."""
 LEAST_BLOCKS = 6
+MOST_HELD = 8
+"""Blocks under suspicion that are kept: two days."""
+RECURS = 12 * 3600
+"""What a quantity did for so long (s) at most, and then no more, may be its season: it is learned."""
 SLACK = 5.0
 """How many times rarer false alarms are than the bound of the test says, measured on unchanged streams
 (``bench/noise.py``): the tolerance is rarely used up, and the statistics of a workflow move together."""
 MOST_CROWD = 30.0
 """Largest design effect: beyond it a series is watched as if its calls came thirty at a time."""
-DOUBT = 1.5
+DOUBT = 1.0
 """Standard errors of the reference that are granted to it."""
 
 
@@ -74,15 +80,20 @@ class WorkflowDetector:
         self.watches: list[Watch] = []
         self.index: dict[tuple[GroupKey, str, bool], int] = {}
         self.tests = EDetectors()
+        self.seasons = Seasons()
+        self.terms = Terms()
         self.volume = Volume()
         self.episodes: list[Episode] = []
         self.block = -1
         self.day = -1
+        self.hour = -1
 
     def step(self, start: int, points: Iterable[Point]) -> Step:
         """Take in the points of ``[start, start + BIN)``; bins must come in order, without gaps."""
         if start // BLOCK != self.block:
             self._turn_block(start)
+        if start // HOUR != self.hour:
+            self._turn_hour(start)
         whole = Point(PointKey(start, self.workflow, None, None, None, None))
         for key, part in self._parts(points):
             if key == WHOLE:
@@ -111,7 +122,8 @@ class WorkflowDetector:
             segments.setdefault(point.key.segment, []).append(point)
             if point.key.risk_tier is not None:
                 tiers.setdefault(point.key.risk_tier, []).append(point)
-        self.tiers.update(dict.fromkeys(tiers))
+        for tier in tiers if len(self.tiers) < 2 else ():
+            self.tiers[tier] = None
         sums = {segment: merged(members) for segment, members in segments.items()}
         if sums:
             yield WHOLE, merged(list(sums.values()))
@@ -123,15 +135,12 @@ class WorkflowDetector:
                 yield ("risk_tier", tier), merged(members)
 
     def _turn_block(self, start: int) -> None:
-        """End a block of six hours: keep its residuals, learn at midnight, set the tests for the next block."""
+        """End a block of six hours: learn its season; learn references at midnight; prepare the tests of the next."""
         day = start // DAY
         if self.block >= 0:
-            slot = slot_of(self.block * BLOCK)
-            for watch in self.watches:
-                n, residual = watch.block
-                if n >= 1.0 and not watch.suspect and watch.alarm is None:
-                    watch.residuals.add(slot, n, residual / n)
-                watch.block = (0.0, 0.0)
+            calm = [not watch.suspect and watch.alarm is None for watch in self.watches]
+            for i, held in self.seasons.learn(self.block * BLOCK, np.array(calm, bool)).items():
+                self.watches[i].held = [*self.watches[i].held, held][-MOST_HELD:]
         turned = day != self.day
         if turned:
             # Of one measure all groups learn or none: references of different age would look like a contrast.
@@ -147,7 +156,13 @@ class WorkflowDetector:
         limit = self.threshold()
         for i, watch in enumerate(self.watches):
             watch.suspect = bool(evidence[i] > SUSPECT * limit)
-            self._prepare(i, watch, start, turned)
+            if not watch.suspect and watch.alarm is None:
+                for held in watch.held:
+                    self.seasons.learn_late(i, held)
+                watch.held = []
+        wander = self.seasons.wander()
+        for i, watch in enumerate(self.watches):
+            self._prepare(i, watch, start, float(wander[i]), turned)
 
     def _discover(self) -> None:
         """Begin to watch every series that has shown itself."""
@@ -170,57 +185,60 @@ class WorkflowDetector:
                     fresh.append(watch)
         if fresh:
             self.tests.grow(len(fresh))
+            self.seasons.grow(len(fresh))
+            self.terms.grow(len(fresh))
             self.watches.extend(fresh)
 
-    def _prepare(self, i: int, watch: Watch, start: int, turned: bool) -> None:
-        """Set the coefficients of one series for the coming block."""
-        group, series, tests = self.groups[watch.group], watch.series, self.tests
+    def _prepare(self, i: int, watch: Watch, start: int, wander: float, turned: bool) -> None:
+        """Set what the tests of one series go by in the coming block; they take it up at the next hour."""
+        group, series, terms = self.groups[watch.group], watch.series, self.terms
         watch.ready = False
-        tests.slope[i] = tests.toll[i] = 0.0
-        if start - group.since < self.settings.learn_days * DAY or len(watch.residuals.blocks) < LEAST_BLOCKS:
-            return
+        terms.ready[i] = 0.0
         level, size = watch.known(group)
+        if series.kind != "quantity" and turned:
+            self.seasons.scale[i] = min(2.0 * math.sqrt(level / (1 - level)), 1.0)
+        if start - group.since < self.settings.learn_days * DAY or self.seasons.blocks[i] < LEAST_BLOCKS:
+            return
         if size < self.settings.learn_calls * (0.5 if series.kind == "quantity" else 1.0):
             return
-        if turned or not watch.wiggle:
-            if series.kind != "quantity":
-                watch.residuals.scale = min(2.0 * math.sqrt(level / (1 - level)), 1.0)
-            watch.wiggle = watch.residuals.wiggle()
-            watch.offsets = watch.residuals.offsets(watch.wiggle)
+        if turned:
             square, total = watch.crowd
-            tests.crowd[i] = min(max(square / total, 1.0), MOST_CROWD)
+            self.tests.crowd[i] = min(max(square / total, 1.0), MOST_CROWD)
             watch.crowd = (square * DECAY, total * DECAY)
-        watch.offset = watch.offsets.get(slot_of(start), 0.0)
-        tests.wiggle2[i] = watch.wiggle * watch.wiggle
-        doubt = self.settings.wiggle * watch.wiggle + DOUBT / math.sqrt(size)
+        doubt = self.settings.wiggle * wander
         worth = self.settings.worth.get(series.metric, series.worth) if series.leads else series.worth
+        terms.direction[i] = series.direction
         if series.kind == "quantity":
             biggest = max(watch.distributions(group), key=lambda d: d.size)
             watch.worth = abs(biggest.shift_score(worth))
-            delta = self.settings.tolerance * watch.worth + doubt
-            for k, rate in enumerate(LAMBDAS):
-                tests.slope[i, k] = series.direction * rate
-                tests.toll[i, k] = rate * rate / 2 + rate * (series.direction * watch.offset + delta)
+            terms.delta[i] = self.settings.tolerance * watch.worth + doubt + DOUBT / math.sqrt(size)
         else:
             spread = math.sqrt(level * (1 - level))
             watch.worth = worth / spread
-            usual = min(max(level + watch.offset * spread, 0.1 / size), 0.98)
-            if series.kind == "rate":
-                doubt = self.settings.wiggle * watch.wiggle + group.shares[series.measure].doubt(DOUBT) / spread
-            null = min(usual + self.settings.tolerance * worth + doubt * spread, 0.98)
-            for k, rate in enumerate(LAMBDAS):
-                goal = min(null + rate * max(spread, math.sqrt(null * (1 - null))), 0.5 + null / 2)
-                tilt = math.log(goal / (1 - goal)) - math.log(null / (1 - null))
-                tests.slope[i, k] = tilt
-                tests.toll[i, k] = math.log1p(null * math.expm1(tilt))
+            of_share = group.shares[series.measure].doubt(DOUBT) / spread if series.kind == "rate" else None
+            doubt += DOUBT / math.sqrt(size) if of_share is None else of_share
+            terms.level[i], terms.spread[i], terms.least[i] = level, spread, 0.1 / size
+            terms.delta[i] = self.settings.tolerance * worth + doubt * spread
+        terms.ready[i] = 1.0 if series.kind == "quantity" else 2.0
         watch.ready = True
 
     def renew(self, i: int, start: int) -> None:
         """Begin the test of a series anew at ``start``, after its reference was replaced."""
         watch = self.watches[i]
-        watch.alarm, watch.suspect, watch.wiggle = None, False, 0.0
+        watch.alarm, watch.suspect = None, False
         self.tests.rest(i)
-        self._prepare(i, watch, start, False)
+        self._prepare(i, watch, start, float(self.seasons.wander()[i]), False)
+        self.terms.set(self.tests)
+
+    def _turn_hour(self, start: int) -> None:
+        """Follow the season into the coming hour."""
+        self.hour = start // HOUR
+        terms, seasons = self.terms, self.seasons
+        terms.begin, terms.end = seasons.ahead(start)
+        terms.set(self.tests)
+        # The correlation of blocks is known well enough only where every call has a value of its own.
+        kinship = np.where(terms.ready == 1, seasons.kinship(), 1.0)
+        self.tests.wiggle2 = seasons.wander() ** 2 * kinship
 
     def _test(self, start: int) -> Step:
         """Score the bin and step the tests."""
@@ -232,20 +250,26 @@ class WorkflowDetector:
         self._contrasts(total, count, extra, moved)
         if not moved:
             return done
+        offset = self.terms.offset(start, BIN)
+        wander = self.seasons.wander()
+        scores, apart = np.zeros(m), np.zeros(m)
         for i, (n, away) in moved.items():
             watch = self.watches[i]
-            watch.block = (watch.block[0] + n, watch.block[1] + away)
-            residual[i] = away - n * watch.offset
+            scores[i], apart[i] = n, away
+            residual[i] = away - n * offset[i]
+            if watch.series.kind == "quantity":
+                total[i] -= n * offset[i]
             if watch.alarm is None and not watch.suspect:
                 square, size = watch.crowd
                 # What the level moves by itself is no crowd.
-                watch.crowd = (square + residual[i] ** 2 - (n * watch.wiggle) ** 2, size + n)
+                watch.crowd = (square + residual[i] ** 2 - (n * wander[i]) ** 2, size + n)
             if watch.alarm is not None:
                 settled = start - watch.alarm.fired_at > self.settings.settle_hours * 3600
                 usual = None if watch.series.kind == "quantity" else watch.known(self.groups[watch.group])[0]
                 if watch.alarm.recovers(n, float(residual[i]), usual) or settled:
                     done.cleared.append((i, watch.alarm))
-                    self._end_alarm(i, settled)
+                    self._end_alarm(i, start, settled)
+        self.seasons.take(start, scores, apart)
         evidence = self.tests.step(total, count, extra, residual, float(start + BIN))
         limit = self.threshold()
         for i in np.flatnonzero(evidence > SUSPECT * limit).tolist():
@@ -317,25 +341,22 @@ class WorkflowDetector:
                 distribution.held = {}
         return watch.alarm
 
-    def _end_alarm(self, i: int, settled: bool) -> None:
+    def _end_alarm(self, i: int, start: int, settled: bool) -> None:
         watch = self.watches[i]
+        assert watch.alarm is not None
+        if watch.series.kind != "quantity" or start - watch.alarm.fired_at > RECURS:
+            watch.held = []
         watch.alarm = None
         self.tests.rest(i)
         if not settled:
             return
         group = self.groups[watch.group]
-        watch.residuals.blocks.clear()
+        self.seasons.forget(i)
         if watch.series.kind == "rate":
             group.shares[watch.series.measure].relearn()
         else:
             for distribution in watch.distributions(group):
                 distribution.relearn()
-
-
-def slot_of(start: int) -> int:
-    """Quarter of the UTC day, plus 4 at weekends (epoch day 0 was a Thursday)."""
-    weekend = ((start // DAY) + 3) % 7 >= 5
-    return (start % DAY) // BLOCK + (4 if weekend else 0)
 
 
 def merged(points: list[Point]) -> Point:

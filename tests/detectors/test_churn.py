@@ -33,7 +33,7 @@ def test_a_new_segment_takes_the_place_of_the_one_that_has_been_away_longest() -
         for measure, indices in group.index.items()
         for i in indices
     )
-    assert len(detector.tests.log_r) == len(detector.watches)
+    assert detector.tests.r.shape[1] == len(detector.watches)
     again = state.load("claims", state.dump(detector), SETTINGS)
     assert state.dump(again) == state.dump(detector)
 

@@ -57,7 +57,7 @@ def test_the_state_is_plain_numbers_with_a_version(history: tuple[dict[int, list
 
 
 def test_a_state_of_another_version_is_refused_with_what_to_do() -> None:
-    text = state.dump(WorkflowDetector("claims", SETTINGS)).replace('"version":1', '"version":99')
+    text = state.dump(WorkflowDetector("claims", SETTINGS)).replace(f'"version":{state.VERSION}', '"version":99')
     with pytest.raises(state.StateError, match="delete the state to learn anew"):
         state.load("claims", text, SETTINGS)
 
