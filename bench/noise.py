@@ -59,7 +59,7 @@ def run(job: tuple[Setting, int, int]) -> Stream:
     opened = [f for f in found if f.transition == "fired" and not f.cause.text.startswith("Moved with")]
     alarms = tuple(f"{(f.ts - first) / 86400:.0f} {f.metric}@{f.segment or '*'}" for f in opened)
     (lane,) = engine._lanes.values()
-    detector: WorkflowDetector = lane.detector
+    detector: WorkflowDetector = lane.station.engine
     return Stream(setting.name, alarms, (days - settings.learn_days) / 30, len(detector.watches))
 
 
