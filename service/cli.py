@@ -36,6 +36,7 @@ class _Commands(click.Group):
         "silence": "silence",
         "summary": "summary",
         "reprice": "reprice",
+        "migrate": "migrate",
         "forget-user": "forget_user",
     }
 

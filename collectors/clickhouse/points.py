@@ -27,6 +27,8 @@ _MEASURED = (
     *("finish_reason", "ttft_ms", "latency_ms", "retrieval_ms", "citations", "sources"),
 )
 _IN = "workflow = {workflow:String} AND minute >= {from:Int64} AND ts >= {since:Float64} AND ts < {until:Float64} "
+Row = tuple[int, Sequence[str], Sequence[str]]
+"""Start, names of the series and their points, as they are stored."""
 _FAR = 1e15
 _NEVER = float("-inf")
 
@@ -107,7 +109,8 @@ def recount_minutes(client: Client, minutes: Collection[tuple[str, int]]) -> dic
     workflows, starts = [workflow for workflow, _ in minutes], [start for _, start in minutes]
     where = (
         "workflow IN {workflows:Array(String)} AND minute IN {starts:Array(Int64)} "
-        "AND has(arrayZip({workflows:Array(String)}, {starts:Array(Int64)}), (toString(workflow), minute)) "
+        "AND (toString(workflow), minute) IN (SELECT place.1, place.2 FROM (SELECT arrayJoin(arrayZip("
+        "{workflows:Array(String)}, {starts:Array(Int64)})) AS place)) "
     )
     for point in _rolled(client, where, {"workflows": workflows, "starts": starts}):
         found[point.key.workflow, point.key.minute].append(point)
@@ -145,31 +148,50 @@ def replace_all(client: Client, made: Iterable[tuple[tuple[int, str, int], Seque
 
 def load(client: Client, resolution: int, workflow: str, since: float, until: float) -> list[Point]:
     """Stored points of intervals that start in ``[since, until)``, by start."""
-    return list(sums(client, resolution, workflow, since, until, None))
+    return list(decoded(workflow, rows(client, resolution, [workflow], since, until)[workflow]))
 
 
-def sums(
-    client: Client,
-    resolution: int,
-    workflow: str,
-    since: float,
-    until: float,
-    histograms: Container[str] | None = (),
-) -> Iterator[Point]:
-    """Like `load`, but only ``histograms`` (None: all) have their buckets."""
-    found = client.query(
-        "SELECT start, series, bodies FROM points FINAL WHERE " + _PLACE + "ORDER BY start",
-        {"resolution": resolution, **window(workflow, since, until)},
-    )
-    for start, series, bodies in found:
+def rows(client: Client, resolution: int, workflows: Sequence[str], since: float, until: float) -> dict[str, list[Row]]:
+    """What is stored of some workflows, as it is stored, by start."""
+    found: dict[str, list[Row]] = {workflow: [] for workflow in workflows}
+    given = {**window("", since, until), "resolution": resolution, "workflows": list(workflows)}
+    query = "SELECT workflow, start, series, bodies FROM points FINAL WHERE " + _PLACES + "ORDER BY workflow, start"
+    for workflow, *row in client.query(query, given):
+        found[workflow].append((row[0], row[1], row[2]))
+    return found
+
+
+def decoded(workflow: str, held: Iterable[Row], histograms: Container[str] | None = None) -> Iterator[Point]:
+    """The points in ``held``; only ``histograms`` (None: all) have their buckets."""
+    for start, series, bodies in held:
         for names, body in zip(series, bodies, strict=True):
             yield Point.decode(PointKey(start, workflow, *json.loads(names)), body, histograms)
+
+
+def finer(
+    client: Client, resolution: int, child: int, wanted: Sequence[tuple[str, int]]
+) -> dict[tuple[str, int], list[Point]]:
+    """The points of ``child`` within intervals ``(workflow, start)`` of ``resolution``."""
+    found: dict[tuple[str, int], list[Point]] = {place: [] for place in wanted}
+    query = (
+        "SELECT workflow, start, series, bodies FROM points FINAL WHERE resolution = {child:UInt32} "
+        "AND workflow IN {workflows:Array(String)} AND start >= {first:Int64} AND start < {last:Int64} "
+        "AND (toString(workflow), intDiv(start, {step:Int64}) * {step:Int64}) IN (SELECT place.1, place.2 FROM "
+        "(SELECT arrayJoin(arrayZip({workflows:Array(String)}, {starts:Array(Int64)})) AS place)) ORDER BY start"
+    )
+    starts = [start for _, start in wanted]
+    given = {"child": child, "step": resolution, "workflows": [workflow for workflow, _ in wanted], "starts": starts}
+    given |= {"first": min(starts, default=0), "last": max(starts, default=0) + resolution}
+    for workflow, start, series, bodies in client.query(query, given) if wanted else ():
+        found[workflow, start // resolution * resolution] += decoded(workflow, [(start, series, bodies)])
+    return found
 
 
 _PLACE = (
     "resolution = {resolution:UInt32} AND workflow = {workflow:String} AND start >= {since:Float64} "
     "AND start < {until:Float64} "
 )
+_PLACES = _PLACE.replace("workflow = {workflow:String}", "workflow IN {workflows:Array(String)}")
 
 
 def count(client: Client, resolution: int, workflow: str, since: float, until: float) -> int:
@@ -210,16 +232,16 @@ def totals(
 
 
 class SeriesLimit:
-    """Adds up the series of a workflow beyond the limit; remembers those within it."""
+    """Adds up the series of a workflow beyond the limit; remembers those within it, once they are saved."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._known: dict[str, set[str]] = {}
+        self._new: list[tuple[str, str]] = []
 
     def bounded(self, workflow: str, points: Sequence[Point]) -> list[Point]:
         """``points`` of a minute with at most `driftbell.collectors.refresh.SERIES_LIMIT` names ever."""
-        known = self._names(workflow)
-        new: list[tuple[str, str]] = []
+        known = self._known[workflow]
         kept: dict[PointKey, Point] = {}
         for point in points:
             names = json.dumps(point.key[2:])
@@ -227,23 +249,30 @@ class SeriesLimit:
             if names not in known:
                 if len(known) < SERIES_LIMIT:
                     known.add(names)
-                    new.append((workflow, names))
+                    self._new.append((workflow, names))
                 else:
                     key = PointKey(*key[:2], OTHER, None, OTHER, OTHER)
             if key in kept:
                 kept[key].add(point)
             else:
                 kept[key] = point if key == point.key else _renamed(point, key)
-        self._client.insert("series", ("workflow", "names"), new)
         for point in kept.values():
             point.trim()
         return list(kept.values())
 
-    def _names(self, workflow: str) -> set[str]:
-        known = self._known.get(workflow)
-        if known is None:
-            known = self._known[workflow] = set(names(self._client, workflow))
-        return known
+    def know(self, workflows: Iterable[str]) -> None:
+        """Read what is known of ``workflows``, before `bounded` is asked about them."""
+        unknown = sorted(set(workflows) - self._known.keys())
+        if unknown:
+            self._known.update({workflow: set() for workflow in unknown})
+            query = "SELECT DISTINCT workflow, names FROM series WHERE workflow IN {workflows:Array(String)}"
+            for workflow, names in self._client.query(query, {"workflows": unknown}):
+                self._known[workflow].add(names)
+
+    def save(self) -> None:
+        """Write what is new."""
+        self._client.insert("series", ("workflow", "names"), self._new)
+        self._new = []
 
 
 def names(client: Client, workflow: str) -> list[str]:

@@ -9,7 +9,7 @@ from driftbell.collectors.point import Point
 from driftbell.collectors.refresh import DAY, HOUR, leaves_hours
 from driftbell.collectors.rollup import MINUTE
 
-TOGETHER = 100
+TOGETHER = 500
 """Intervals that are written together."""
 Made = tuple[tuple[int, str, int], Sequence[Point]]
 _PARENT = {MINUTE: HOUR, HOUR: DAY}
@@ -49,13 +49,25 @@ class Rebuilder:
 
     def _minutes(self, marks: Sequence[Mark]) -> list[Made]:
         found = points.recount_minutes(self._client, {(mark.workflow, mark.start) for mark in marks})
-        return [(mark[:3], self._limit.bounded(mark.workflow, found[mark.workflow, mark.start])) for mark in marks]
+        self._limit.know(mark.workflow for mark in marks)
+        made: list[Made] = [
+            (mark[:3], self._limit.bounded(mark.workflow, found[mark.workflow, mark.start])) for mark in marks
+        ]
+        self._limit.save()
+        return made
 
     def _longer(self, marks: Sequence[Mark], purged: Mapping[str, float | None]) -> list[Made]:
-        return [(mark[:3], points.coarser(self._finer(mark, purged.get(mark.workflow)), mark.start)) for mark in marks]
+        resolution = marks[0].resolution
+        whole = [mark for mark in marks if not self._lost(mark, purged)]
+        wanted = [(mark.workflow, mark.start) for mark in whole]
+        held = points.finer(self._client, resolution, _CHILD[resolution], wanted)
+        for mark in marks:
+            if self._lost(mark, purged):
+                recounted = points.recount(self._client, mark.workflow, mark.start, mark.start + HOUR)
+                held[mark.workflow, mark.start] = recounted
+        return [(mark[:3], points.coarser(held[mark.workflow, mark.start], mark.start)) for mark in marks]
 
-    def _finer(self, mark: Mark, purged: float | None) -> list[Point]:
-        resolution, workflow, start, _ = mark
-        if resolution == HOUR and purged is not None and start < purged:
-            return points.recount(self._client, workflow, start, start + HOUR)
-        return points.load(self._client, _CHILD[resolution], workflow, start, start + resolution)
+    def _lost(self, mark: Mark, purged: Mapping[str, float | None]) -> bool:
+        """Whether minutes of an hour are forgotten, so that it is made from the calls."""
+        floor = purged.get(mark.workflow)
+        return mark.resolution == HOUR and floor is not None and mark.start < floor

@@ -22,6 +22,7 @@ from driftbell.collectors.audit import Trail
 from driftbell.collectors.batch import Body, StoreUnavailableError
 from driftbell.collectors.call import Judgement, ManualTask, Marker
 from driftbell.collectors.clickhouse import answers, points, registry, reprice, retention, schema, spans, trust
+from driftbell.collectors.clickhouse.ahead import Ahead
 from driftbell.collectors.clickhouse.client import Client
 from driftbell.collectors.clickhouse.interpret import Interpreter
 from driftbell.collectors.clickhouse.rebuild import Rebuilder
@@ -78,6 +79,7 @@ class ClickHouseStore(Store):
         self._away = False
         self._back_at = clock()
         self._known: dict[str, Known] | None = None
+        self._ahead = Ahead(client)
 
     @classmethod
     def connect(
@@ -140,10 +142,13 @@ class ClickHouseStore(Store):
         if not self._shard.interprets and until != _END:
             self._check_interpreted(until)
         horizon = now if until == _END else until
-        if self._rebuilder.step(now, horizon, limit, everything=until == _END) or more:
+        more = self._rebuilder.step(now, horizon, limit, everything=until == _END) or more
+        self._ahead.forget()
+        if more:
             return True
         # What was known before the points were rebuilt: they hold every call up to the newest of these.
         self._known = known
+        self._ahead.follow([name for name in known if self._shard.owns(name)])
         return False
 
     def _interpret(self, now: float) -> bool:
@@ -180,7 +185,7 @@ class ClickHouseStore(Store):
 
     def points(self, workflow: str, since: float, until: float, resolution: Resolution = "minute") -> list[Point]:
         """See `Store.points`."""
-        return points.load(self._client, RESOLUTIONS[resolution], workflow, since, until)
+        return list(points.decoded(workflow, self._ahead.rows(RESOLUTIONS[resolution], workflow, since, until)))
 
     def held(self, workflow: str, since: float, until: float, resolution: Resolution = "minute") -> int:
         """See `Store.held`."""
@@ -190,7 +195,7 @@ class ClickHouseStore(Store):
         self, workflow: str, since: float, until: float, resolution: Resolution, histograms: Container[str] = ()
     ) -> Iterator[Point]:
         """See `Store.sums`."""
-        return points.sums(self._client, RESOLUTIONS[resolution], workflow, since, until, histograms)
+        return points.decoded(workflow, self._ahead.rows(RESOLUTIONS[resolution], workflow, since, until), histograms)
 
     def totals(self, since: float, until: float, resolution: Resolution = "hour") -> Iterator[Totals]:
         """See `Store.totals`, for the workflows of this process."""
@@ -275,6 +280,7 @@ class ClickHouseStore(Store):
             with self._interpreting:
                 dropped = retention.forget(self._client, self._interpreter.registry, now, policy, self._version(now))
         retention.forget_points(self._client, self._shard.owns, now, policy)
+        self._ahead.forget()
         return dropped
 
     def delete_user(self, user: str, names: bool = True) -> int:  # noqa: ARG002  # nothing is remembered here
@@ -283,6 +289,7 @@ class ClickHouseStore(Store):
             deleted = retention.forget_user(self._client, user, self.clock())
         self.refresh_all()
         retention.strip_points(self._client, user, self._version(self.clock()))
+        self._ahead.forget()
         return deleted
 
     def count_calls(self, since: float = -_END, until: float = _END) -> int:

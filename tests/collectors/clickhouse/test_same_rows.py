@@ -1,54 +1,13 @@
 """What is told through ClickHouse must be what is told through SQLite."""
 
 import random
-from dataclasses import replace
 
 import pytest
-from clickhouse import new_client, opened
+from clickhouse import new_client, opened, told
 from recorded_spans import EMITTERS, spans_of
 
 from driftbell.collectors.batch import Batch
 from driftbell.collectors.store import Store
-
-EVER = (-1e12, 1e12)
-
-
-def told(store, all_calls, names=None) -> dict:
-    """Everything that a store answers about what it holds (of the workflows named), points at all resolutions too."""
-    store.refresh_all()
-    found = {"calls": all_calls(store), "count": store.count_calls()}
-    usage = store.usage(("workflow", "model"))
-    found["usage"] = {
-        tuple(one.group.values()): replace(one, cost_usd=None if one.cost_usd is None else pytest.approx(one.cost_usd))
-        for one in usage
-    }
-    assert [one.calls for one in usage] == sorted((one.calls for one in usage), reverse=True)
-    for workflow in store.workflows():
-        name = workflow.name
-        if names is not None and name not in names:
-            assert store.points(name, *EVER, "day") == []  # only as long as the parent span was missing
-            continue
-        found[name] = (workflow.owner, workflow.risk_tier, workflow.first_ts, workflow.newest_ts)
-        found[name, "said"] = (store.judgements(name), store.manual_tasks(name), store.markers(name))
-        found[name, "slices"] = store.slices(name)
-        for resolution in ("minute", "hour", "day"):
-            found[name, resolution] = by_key(store.points(name, *EVER, resolution))
-    found["totals"] = [(t.workflow, t.start, t.calls, t.rates) for t in store.totals(*EVER)]
-    return found
-
-
-def by_key(points) -> dict:
-    """Points by key; a sum of floats depends on the order of its terms in the last bits."""
-    return {
-        p.key: (
-            p.calls,
-            p.manual,
-            p.rates,
-            p.users,
-            {n: (q.count, q.buckets, pytest.approx(q.total)) for n, q in p.quantities.items()},
-        )
-        for p in points
-    }
 
 
 @pytest.fixture(scope="module")
