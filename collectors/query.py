@@ -97,11 +97,16 @@ def usage(db: sqlite3.Connection, group_by: Sequence[str], since: float, until: 
     names = list(dict.fromkeys(group_by))
     columns = "".join(f"{GROUPINGS[name]}, " for name in names)
     grouping = "GROUP BY " + ", ".join(str(i + 1) for i in range(len(names))) if names else ""
+    # Summed by what is stored before names are looked up; CROSS keeps workflows outside, so that the index is used.
     found = db.execute(
-        f"SELECT {columns} count(*), sum(d.status IN ('error', 'timeout', 'rate_limited')), sum(c.attempts), "
-        "sum(c.input_tokens), sum(c.cached_tokens), sum(c.output_tokens), sum(c.cost_usd), sum(c.cost_usd IS NULL) "
-        "FROM workflows w JOIN calls c ON c.workflow = w.id JOIN dimensions d ON d.id = c.dimensions "
-        f"WHERE c.ts >= ? AND c.ts < ? {grouping} HAVING count(*) > 0 ORDER BY count(*) DESC, 1",
+        "WITH sums AS (SELECT c.workflow, c.dimensions, count(*) AS calls, sum(c.attempts) AS attempts, "
+        "sum(c.input_tokens) AS given, sum(c.cached_tokens) AS cached, sum(c.output_tokens) AS made, "
+        "sum(c.cost_usd) AS cost, sum(c.cost_usd IS NULL) AS unpriced "
+        "FROM workflows w CROSS JOIN calls c ON c.workflow = w.id WHERE c.ts >= ? AND c.ts < ? GROUP BY 1, 2) "
+        f"SELECT {columns} sum(calls), sum(calls * (d.status IN ('error', 'timeout', 'rate_limited'))), sum(attempts), "
+        "sum(given), sum(cached), sum(made), sum(cost), sum(unpriced) "
+        "FROM sums s JOIN workflows w ON w.id = s.workflow JOIN dimensions d ON d.id = s.dimensions "
+        f"{grouping} HAVING sum(calls) > 0 ORDER BY sum(calls) DESC, 1",
         (since, until),
     )
     size = len(names)
