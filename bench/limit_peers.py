@@ -81,7 +81,7 @@ def nannyml(reference: Floats, rate: bool) -> Windows:
 
     def distance(part: Floats) -> float:
         inside = np.histogram(part, edges)[0] / len(part)
-        beyond = 1.0 - float(inside.sum())
+        beyond = max(1.0 - float(inside.sum()), 0.0)
         return float(jensenshannon(np.append(usual, 0.0), np.append(inside, beyond), base=2))
 
     own = [distance(chunk) for chunk in np.split(reference, LEARNT // WINDOW)]
