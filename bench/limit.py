@@ -1,4 +1,4 @@
-"""Delay against the physical limit: ``python bench/limit.py [--only NAME] [--seed N] [--peers-only] [--svg FOLDER]``.
+"""Delay against the physical limit: ``python bench/limit.py [--only NAME] [--seed N] [--peers-only] [--svg FILE]``.
 
 Nine changes of known size in streams of single events. For known distributions before and after, with Kullback-Leibler
 divergence KL, and a mean run of gamma events between false alarms, the mean delay is at least about
@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from limit_peers import Outcome, as_they_come
 from numpy.typing import NDArray
-from plot import bars
+from plot import points
 from river.drift import PageHinkley
 
 from driftbell.collectors.point import bucket
@@ -297,24 +297,26 @@ def compare(cases: Sequence[Case], seed: int) -> dict[str, dict[str, Outcome]]:
     return found
 
 
-def draw(folder: Path, rows: dict[str, dict[str, list[float]]], peers: dict[str, dict[str, Outcome]]) -> None:
-    """Write the mean delay over the limit, and how often the others ring by themselves, as bars."""
-    gap: list[tuple[str, float | None]] = [
-        (
-            "driftbell" if name == "e-detector" else f"{name}, tuned",
-            float(np.mean([row[name][0] for row in rows.values()])),
-        )
-        for name in ("e-detector", "PageHinkley", "rolling z")
-    ]
-    often: list[tuple[str, float | None]] = []
+def draw(path: Path, rows: dict[str, dict[str, list[float]]], peers: dict[str, dict[str, Outcome]]) -> None:
+    """Write how late and how often wrong each is, over all cases: mean of the delays, total of the false alarms."""
+    found = [("driftbell", 1 / _mean([1 / row["run"][0] for row in rows.values()]), "e-detector")]
+    found += [("PageHinkley, tuned", GAMMAS[0], "PageHinkley"), ("rolling z, tuned", GAMMAS[0], "rolling z")]
+    dots = [(label, run, _mean([row[name][0] for row in rows.values()])) for label, run, name in found]
     for name in next(iter(peers.values())):
-        late = [outcomes[name].delay / limit(case.kl, 1e4) for case in CASES if (outcomes := peers.get(case.name))]
-        gap.append((name, float(np.mean(late)) if all(map(math.isfinite, late)) else None))
-        often.append((name, 1e5 * float(np.mean([1 / outcomes[name].run for outcomes in peers.values()]))))
-    runs = [1 / row["run"][0] for row in rows.values()]
-    often.insert(0, ("driftbell at 10,000", 1e5 * float(np.mean(runs))))
-    bars(folder / "limit-delay.svg", "Mean delay over the least possible, nine changes", gap, "times", mark=1.0)
-    bars(folder / "limit-false.svg", "False alarms in 100,000 events without change", often, "", log=True, mark=10.0)
+        late = _mean([peers[case.name][name].delay / limit(case.kl, 1e4) for case in CASES if case.name in peers])
+        often = _mean([1 / outcomes[name].run for outcomes in peers.values()])
+        dots += [(name, 1 / often if often else math.inf, late)] if math.isfinite(late) else []
+    points(
+        path,
+        "How late and how often wrong: mean over nine changes (best: bottom right)",
+        dots,
+        ("events between false alarms", "delay, times the least possible"),
+        ((300.0, 1e6), (1.0, 300.0)),
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values))
 
 
 def main() -> None:
@@ -323,7 +325,7 @@ def main() -> None:
     parser.add_argument("--only", default="")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--peers-only", action="store_true", help="only the detectors without a budget")
-    parser.add_argument("--svg", type=Path, help="also write plots into this folder")
+    parser.add_argument("--svg", type=Path, help="also draw a plot into this file")
     given = parser.parse_args()
     chosen = [case for case in CASES if given.only in case.name]
     peers = compare(chosen, given.seed)

@@ -1,4 +1,4 @@
-"""Anomalies in any series: ``python bench/series.py [--seeds A:B] [--folder DIR] [--only NAME] [--slow]``.
+"""Anomalies in any series: ``python bench/series.py [--seeds A:B] [--folder DIR] [--only NAME] [--slow] [--svg FILE]``.
 
 Every detector gives each row of each series a score, without looking ahead. One threshold per detector over all series:
 the lowest at which there are at most half a false episode per 10,000 rows, as if somebody had tuned it in hindsight.
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from plot import bars
 from series_data import KINDS, LEARNT, Series, from_folder, series
 from series_peers import PEERS, SLOW
 
@@ -105,6 +106,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--only", default="", help="detectors whose name contains this")
     parser.add_argument("--slow", action="store_true", help="also the detectors that take hours")
+    parser.add_argument("--svg", type=Path, help="also draw a plot of the first column into this file")
     given = parser.parse_args()
     first, last = (int(part) for part in given.seeds.split(":"))
     chosen = from_folder(given.folder) if given.folder else [series(k, s) for k in KINDS for s in range(first, last)]
@@ -114,11 +116,17 @@ def main() -> None:
     if given.slow:
         detectors |= SLOW
     print("| detector | hits at 0.5 false per 10,000 | at 2 | at 8 | at 0.5 with our past | CPU a row | by kind |")
+    found: list[tuple[str, float]] = []
     for name, detector in detectors.items():
         if given.only in name:
             start = time.process_time()
             scores = [detector(one) for one in chosen]
             print(f"| {' | '.join(tell(name, chosen, scores, time.process_time() - start))} |", flush=True)
+            found.append((name, float(hits_at(chosen, scores, tuned(chosen, scores, BUDGET)).total())))
+    if given.svg is not None:
+        windows = sum(len(one.windows) for one in chosen)
+        title = f"Found of {windows} anomalies at half a false episode per 10,000 rows"
+        bars(given.svg, title, sorted(found, key=lambda row: -row[1]), "")
 
 
 if __name__ == "__main__":

@@ -230,10 +230,10 @@ PEERS: dict[str, Callable[[Series], Floats]] = {
     "Bayesian change point": bayes_change,
     "EXPoSE": expose,
     "relative entropy": entropy,
+    "KNN-CAD": knn_cad,
 }
 SLOW: dict[str, Callable[[Series], Floats]] = {
     "half-space trees": half_space_trees,
-    "KNN-CAD": knn_cad,
     "left matrix profile": left_profile,
     "random cut forest": random_cut_forest,
 }
