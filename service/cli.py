@@ -37,6 +37,7 @@ class _Commands(click.Group):
         "summary": "summary",
         "reprice": "reprice",
         "migrate": "migrate",
+        "reshard": "reshard",
         "forget-user": "forget_user",
     }
 
