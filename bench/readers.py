@@ -182,7 +182,7 @@ def _read_for(port: int, given: argparse.Namespace) -> list[float]:
     options = ["--readers", str(given.readers), "--every", str(given.every), *(["--page"] if given.page else [])]
     until = str(time.time() + given.seconds)
     command = [sys.executable, str(Path(__file__)), *options, "--as-readers", str(port), until]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     found: list[float] = json.loads(done.stdout)
     return found
 

@@ -12,13 +12,17 @@ DAY = 86400.0
 
 @dataclass(frozen=True, slots=True)
 class Learning:
-    """``ready`` of ``series`` may ring; ``days`` have been seen of ``needed``. ``evaluated`` is how far (epoch s)."""
+    """``ready`` of ``series`` may ring; ``days`` have been seen of ``needed``. ``evaluated`` is how far (epoch s).
+
+    ``problem`` says why what was learned cannot be read, if so.
+    """
 
     days: float
     needed: float
     series: int
     ready: int
     evaluated: float | None
+    problem: str = ""
 
     @property
     def going_on(self) -> bool:
@@ -41,5 +45,8 @@ def learning_of(store: Store, settings: DetectorSettings, workflow: Workflow, no
     days = max(now - workflow.first_ts, 0.0) / DAY
     if row is None:
         return Learning(days, settings.learn_days, 0, 0, None)
-    watches = state.load(workflow.name, row[1], settings).watches
+    try:
+        watches = state.load(workflow.name, row[1], settings).watches
+    except state.StateError as error:
+        return Learning(days, settings.learn_days, 0, 0, float(row[0]), str(error))
     return Learning(days, settings.learn_days, len(watches), sum(watch.ready for watch in watches), float(row[0]))

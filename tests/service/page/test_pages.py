@@ -211,3 +211,15 @@ def test_a_reader_without_a_script_still_gets_times_in_utc(shown):
 def test_it_is_compressed_for_who_can_take_it(shown: Reader):
     answer = shown.get("/calls")
     assert answer.headers["Content-Encoding"] == "gzip"
+
+
+def test_state_that_cannot_be_read_is_told_beside_the_charts(reader):
+    with reader.running.service.store.write() as tx:
+        tx.conn.execute("DELETE FROM detector_state")
+        tx.conn.execute(
+            "INSERT INTO detector_state (workflow, next_bin, state) VALUES ('triage', ?, '{\"version\": 999}')", [NOW]
+        )
+    answer = reader.get("/workflow?name=triage")
+    assert answer.status_code == 200
+    assert "Nothing of this workflow is watched: detector state of" in answer.text
+    assert "<svg" in answer.text
