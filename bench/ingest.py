@@ -191,7 +191,7 @@ def main() -> None:
     if given.peers:
         numbers = random.Random(1)
         for batch in given.batch:
-            count = max(given.spans // batch, 1)
+            count = max(given.spans // batch, 1) + ingest_peers.WARM_UP
             ingest_peers.compare([request_of(batch, numbers, time.time()) for _ in range(count)], batch)
         return
     for batch in given.batch:
