@@ -30,7 +30,7 @@ from driftbell.detectors.quality import evaluation
 from driftbell.detectors.scope import MAX_GROUPS, sides
 from driftbell.detectors.series import Series
 from driftbell.detectors.verdict import Verdict
-from driftbell.detectors.workflow import WorkflowDetector
+from driftbell.detectors.workflow import WorkflowDetector, series_named
 
 HOUR, DAY = 3600, 86400
 WEEK, WEEKS = 7, 4
@@ -141,7 +141,7 @@ class DriftWatch:
         joined = []
         for finding in findings:
             for name, drift in self.state.drifting.items():
-                series = _named(name)
+                series = series_named(name)
                 same = (series.metric, series.direction) == (finding.metric, finding.direction)
                 if same and finding.transition == "fired" and drift.segment in (None, finding.segment):
                     finding = replace(finding, started_at=min(drift.started_at, finding.started_at))
@@ -154,7 +154,7 @@ class DriftWatch:
             return
         for metric, _, _, way in verdict.series:
             for name, drift in self.state.drifting.items():
-                if (_named(name).metric, _named(name).direction) == (metric, way):
+                if (series_named(name).metric, series_named(name).direction) == (metric, way):
                     drift.told = -SETTLED
 
     def dump(self) -> object:
@@ -185,7 +185,7 @@ class DriftWatch:
             self._freeze(day, week, history)
         shifts: dict[str, dict[GroupKey, Shift]] = {}
         for (key, name), reference in state.references.items():
-            row = _row(week.get(key), _named(name))
+            row = _row(week.get(key), series_named(name))
             if row is None or row[1] < FEWEST:
                 continue
             shifts.setdefault(name, {})[key] = _shift(reference, row)
@@ -193,7 +193,7 @@ class DriftWatch:
         limit = SHARE * self.engine.settings.false_pages_per_month / (30 * max(len(state.references), 50))
         findings: list[Finding] = []
         for name, found in shifts.items():
-            series = _named(name)
+            series = series_named(name)
             if series.metric not in state.alarms:
                 findings += self._judge(name, found, week, limit, day, ts, history)
         return findings
@@ -208,7 +208,7 @@ class DriftWatch:
         ts: float,
         history: History,
     ) -> list[Finding]:
-        series, drift = _named(name), self.state.drifting.get(name)
+        series, drift = series_named(name), self.state.drifting.get(name)
         worth = self._worth(series)
         if drift is not None:
             shift = shifts.get(drift.group)
@@ -237,14 +237,16 @@ class DriftWatch:
         return abs(math.log2(worth))
 
     def _tell(self, name: str, key: GroupKey, shift: Shift, day: int, ts: float, history: History) -> Finding:
-        series, reference = _named(name), self.state.references[key, name]
+        series, reference = series_named(name), self.state.references[key, name]
         begin = self._began(series, key, shift, reference, day, history)
         before = history.points(self.workflow, (begin - WEEK) * DAY, begin * DAY, "day")
         after = history.points(self.workflow, (day - WEEK) * DAY, day * DAY, "day")
         markers = history.markers(self.workflow, (begin - WEEK) * DAY, day * DAY)
         segment, _ = sides(key)
         change = explain(series, Evidence(before, after, begin * DAY, markers), segment)
-        kin = [(d.started_at, _named(other).metric) for other, d in self.state.drifting.items() if _kin(other, name)]
+        kin = [
+            (d.started_at, series_named(other).metric) for other, d in self.state.drifting.items() if _kin(other, name)
+        ]
         started_at, related = min(kin, default=(float(begin * DAY), None))
         drift = self.state.drifting[name] = Drifting(key, started_at, day, change.segment or segment)
         observed = change.after.shown if change.after is not None else None
@@ -313,20 +315,22 @@ class DriftWatch:
         for metric, (first, last) in list(self.state.alarms.items()):
             if day - last > WEEK:
                 if last - first >= KNOWN - 1:
-                    self._renew({name for _, name in self.state.references if _named(name).metric == metric}, week, day)
+                    self._renew(
+                        {name for _, name in self.state.references if series_named(name).metric == metric}, week, day
+                    )
                 del self.state.alarms[metric]
 
     def _renew(self, names: set[str], week: dict[GroupKey, Point], day: int) -> None:
         """Take the last week as the level of series; how much they vary stays known."""
         for (key, name), reference in self.state.references.items():
-            row = _row(week.get(key), _named(name)) if name in names else None
+            row = _row(week.get(key), series_named(name)) if name in names else None
             if row is not None and row[1] >= FEWEST:
                 self.state.references[key, name] = replace(reference, level=row[0] / row[1], until=day)
 
     def _plain(
         self, name: str, drift: Drifting, ts: float, transition: Literal["fired", "cleared", "no_data"]
     ) -> Finding:
-        series = _named(name)
+        series = series_named(name)
         _, tier = sides(drift.group)
         return Finding(
             ts=ts,
@@ -347,19 +351,11 @@ class DriftWatch:
 
 _REFERENCES = TypeAdapter(list[tuple[tuple[GroupKey, str], Reference]])
 _DRIFTING = TypeAdapter(dict[str, Drifting])
-_BY_NAME = {series.name: series for series in SERIES if series.kind != "tail"}
-
-
-def _named(name: str) -> Series:
-    found = _BY_NAME.get(name)
-    if found is None:
-        found = _BY_NAME[name] = evaluation(name.partition(":")[0])
-    return found
 
 
 def _kin(one: str, other: str) -> bool:
     """Whether one of two series explains the other: their drifts are one."""
-    a, b = _named(one).metric, _named(other).metric
+    a, b = series_named(one).metric, series_named(other).metric
     return a == b or explains(a, b) or explains(b, a)
 
 

@@ -6,6 +6,7 @@ come out the same after a restart. What follows from the numbers (score tables, 
 
 import json
 from base64 import b64decode, b64encode
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -16,14 +17,15 @@ from driftbell.detectors.episode import Episode
 from driftbell.detectors.group import Group
 from driftbell.detectors.season import Seasons
 from driftbell.detectors.sequential import EDetectors
-from driftbell.detectors.series import Series
 from driftbell.detectors.settings import DetectorSettings
 from driftbell.detectors.terms import Terms
 from driftbell.detectors.volume import Volume, VolumeAlarm
 from driftbell.detectors.watch import Alarm, Watch
-from driftbell.detectors.workflow import WorkflowDetector
+from driftbell.detectors.workflow import WorkflowDetector, series_named
 
 VERSION = 2
+FOLLOW = frozenset({"slope", "toll"})
+"""Arrays that follow from the terms."""
 
 
 class StateError(ValueError):
@@ -72,23 +74,28 @@ def load(workflow: str, text: str, settings: DetectorSettings) -> WorkflowDetect
         detector.index[watch.name] = i
         detector.groups[watch.group].index.setdefault(watch.series.measure, []).append(i)
     detector.hour = body["hour"]
-    for part in ("tests", "seasons", "terms"):
-        _load_arrays(getattr(detector, part), body[part], len(detector.watches))
+    rows = len(detector.watches)
+    parts: dict[str, EDetectors | Seasons | Terms]
+    parts = {"tests": detector.tests, "seasons": detector.seasons, "terms": detector.terms}
+    for name, part in parts.items():
+        part.grow(rows)
+        _load_arrays(part, body[name])
+    detector.terms.set(detector.tests)
     detector.volume = _load_volume(body["volume"])
     detector.episodes = [Episode(**stored) for stored in body["episodes"]]
     return detector
 
 
 def _dump_arrays(part: EDetectors | Seasons | Terms) -> dict[str, str]:
-    """Every array as the bytes of its numbers (little endian), in base 64."""
-    return {each.name: b64encode(getattr(part, each.name).tobytes()).decode() for each in fields(part)}
+    """Every array that does not follow from others as the bytes of its numbers (little endian), in base 64."""
+    names = [each.name for each in fields(part) if each.name not in FOLLOW]
+    return {name: b64encode(getattr(part, name).tobytes()).decode() for name in names}
 
 
-def _load_arrays(part: EDetectors | Seasons | Terms, stored: dict[str, str], rows: int) -> None:
+def _load_arrays(part: EDetectors | Seasons | Terms, stored: dict[str, str]) -> None:
     for name, text in stored.items():
-        empty = getattr(part, name)
-        values = np.frombuffer(b64decode(text), empty.dtype)
-        setattr(part, name, values.reshape([n or rows for n in empty.shape]).copy())
+        blank = getattr(part, name)
+        blank[...] = np.frombuffer(b64decode(text), blank.dtype).reshape(blank.shape)
 
 
 def _dump_group(group: Group) -> dict[str, Any]:
@@ -117,31 +124,28 @@ def _load_group(stored: dict[str, Any]) -> Group:
 
 
 def _dump_watch(watch: Watch) -> dict[str, Any]:
-    return {
-        "group": watch.group,
-        "series": asdict(watch.series),
-        "contrast": watch.contrast,
-        "crowd": watch.crowd,
-        "rest": watch.rest,
-        "suspect": watch.suspect,
-        "worth": watch.worth,
-        "ready": watch.ready,
-        "held": watch.held,
-        "alarm": asdict(watch.alarm) if watch.alarm is not None else None,
-    }
+    body: dict[str, Any] = {"group": watch.group, "series": watch.series.name, "crowd": watch.crowd}
+    fresh = Watch(watch.group, watch.series, watch.contrast)
+    for name in ("rest", "suspect", "worth", "ready", "held", "dropped"):
+        value = getattr(watch, name)
+        if value != getattr(fresh, name):
+            body[name] = value
+    if watch.contrast:
+        body["contrast"] = True
+    if watch.alarm is not None:
+        body["alarm"] = asdict(watch.alarm)
+    return body
 
 
 def _load_watch(stored: dict[str, Any]) -> Watch:
-    watch = Watch(
-        (stored["group"][0], stored["group"][1]),
-        Series(**stored["series"]),
-        stored["contrast"],
-    )
-    watch.rest, watch.crowd = _pair(stored["rest"]), _pair(stored["crowd"])
-    watch.suspect, watch.ready = stored["suspect"], stored["ready"]
-    watch.worth = stored["worth"]
-    watch.held = [(start, n, total) for start, n, total in stored["held"]]
-    watch.alarm = Alarm(**stored["alarm"]) if stored["alarm"] is not None else None
+    group = (stored["group"][0], stored["group"][1])
+    watch = Watch(group, series_named(stored["series"]), stored.get("contrast", False), _pair(stored["crowd"]))
+    watch.rest = _pair(stored.get("rest", watch.rest))
+    watch.suspect, watch.ready = stored.get("suspect", False), stored.get("ready", False)
+    watch.worth = stored.get("worth", watch.worth)
+    watch.held = [(start, n, total) for start, n, total in stored.get("held", ())]
+    watch.dropped = [(start, n, total) for start, n, total in stored.get("dropped", ())]
+    watch.alarm = Alarm(**stored["alarm"]) if "alarm" in stored else None
     return watch
 
 
@@ -155,5 +159,5 @@ def _load_volume(stored: dict[str, Any]) -> Volume:
     return volume
 
 
-def _pair(stored: list[float]) -> tuple[float, float]:
+def _pair(stored: Sequence[float]) -> tuple[float, float]:
     return (stored[0], stored[1])

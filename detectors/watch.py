@@ -10,6 +10,7 @@ from driftbell.detectors.series import Series
 
 CROWD_PRIOR = 300.0
 """Calls' worth of "independent" with which the design effect of a series begins."""
+WEEK = 7 * 86400
 RECOVERED = 8.0
 """Log evidence for "back below half of the change" at which an alarm ends."""
 
@@ -53,8 +54,8 @@ class Watch:
 
     ``crowd`` are the decayed sums ``(squared residuals of bins, n)``, whose ratio is 1 for independent calls; ``rest``
     are those of the other segments, for a contrast. ``worth`` is the smallest change worth a page, in standard
-    deviations of one score; ``ready`` says that the series may page. ``held`` are blocks under suspicion: the season
-    learns them once the suspicion has gone.
+    deviations of one score; ``ready`` says that the series may page. ``held`` are blocks under suspicion, which
+    the season learns once the suspicion has gone, and ``dropped`` those of the last alarm, which it did not learn.
     """
 
     group: GroupKey
@@ -66,7 +67,15 @@ class Watch:
     worth: float = 0.0
     ready: bool = False
     held: list[Held] = field(default_factory=list)
+    dropped: list[Held] = field(default_factory=list)
     alarm: Alarm | None = None
+
+    def drop(self) -> None:
+        """After an alarm of days: hold on to what came at the same time of the week before, and drop the rest."""
+        again = {start for start, _, _ in self.held} & {start + WEEK for start, _, _ in self.dropped}
+        recurring = [block for block in self.dropped if block[0] + WEEK in again]
+        recurring += [block for block in self.held if block[0] in again]
+        self.dropped, self.held = self.held, recurring
 
     @property
     def name(self) -> tuple[GroupKey, str, bool]:

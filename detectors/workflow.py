@@ -40,8 +40,8 @@ SUSPECT = 0.4
 MATTERS = 0.6
 """Part of the smallest change worth a page that must show on average since the onset: a ramp starts from nothing."""
 LEAST_BLOCKS = 6
-MOST_HELD = 8
-"""Blocks under suspicion that are kept: two days."""
+MOST_HELD = 12
+"""Blocks under suspicion that are kept: three days."""
 RECURS = 12 * 3600
 """What a quantity did for so long (s) at most, and then no more, may be its season: it is learned."""
 SLACK = 5.0
@@ -344,8 +344,10 @@ class WorkflowDetector:
     def _end_alarm(self, i: int, start: int, settled: bool) -> None:
         watch = self.watches[i]
         assert watch.alarm is not None
-        if watch.series.kind != "quantity" or start - watch.alarm.fired_at > RECURS:
+        if watch.series.kind == "rate" or settled:
             watch.held = []
+        elif watch.series.kind == "tail" or start - watch.alarm.fired_at > RECURS:
+            watch.drop()
         watch.alarm = None
         self.tests.rest(i)
         if not settled:
@@ -357,6 +359,14 @@ class WorkflowDetector:
         else:
             for distribution in watch.distributions(group):
                 distribution.relearn()
+
+
+_BY_NAME = {series.name: series for series in CATALOGUE}
+
+
+def series_named(name: str) -> Series:
+    """The series of a stored name: one of the catalogue, or that of an evaluation."""
+    return _BY_NAME.get(name) or quality.evaluation(name.rsplit(":", 2)[0])
 
 
 def merged(points: list[Point]) -> Point:
