@@ -27,6 +27,8 @@ _MEASURED = (
     *("finish_reason", "ttft_ms", "latency_ms", "retrieval_ms", "citations", "sources"),
 )
 _IN = "workflow = {workflow:String} AND minute >= {from:Int64} AND ts >= {since:Float64} AND ts < {until:Float64} "
+_BY_MINUTE = "SETTINGS use_skip_indexes_if_final = 1"
+"""A minute is part of what a record is known by, so that an index of it never hides a newer version."""
 Row = tuple[int, Sequence[str], Sequence[str]]
 """Start, names of the series and their points, as they are stored."""
 _FAR = 1e15
@@ -119,11 +121,11 @@ def recount_minutes(client: Client, minutes: Collection[tuple[str, int]]) -> dic
 
 def _rolled(client: Client, where: str, given: dict[str, object]) -> list[Point]:
     collected = Rollup()
-    for row in client.query(records.select("calls", _MEASURED) + f"WHERE {where} ORDER BY ts, key", given):
+    for row in client.query(records.select("calls", _MEASURED) + f"WHERE {where} ORDER BY ts, key {_BY_MINUTE}", given):
         collected.call(records.measured_of(row))
-    for row in client.query(records.select("judgements") + f"WHERE {where} ORDER BY ts, key", given):
+    for row in client.query(records.select("judgements") + f"WHERE {where} ORDER BY ts, key {_BY_MINUTE}", given):
         collected.judgement(records.judgement_of(row))
-    for row in client.query(records.select("manual_tasks") + f"WHERE {where} ORDER BY ts, key", given):
+    for row in client.query(records.select("manual_tasks") + f"WHERE {where} ORDER BY ts, key {_BY_MINUTE}", given):
         collected.manual_task(records.task_of(row))
     return collected.points()
 
