@@ -20,11 +20,14 @@ from driftbell.alerts.summary import summarise
 from driftbell.alerts.weekly.settings import EVERYONE, WeeklySettings
 from driftbell.alerts.weekly.source import StoreSource
 from driftbell.alerts.weekly.weeks import last_full_week
+from driftbell.collectors.batch import Batch
 from driftbell.collectors.clickhouse.client import Connection, connect
 from driftbell.collectors.clickhouse.store import ClickHouseStore
 from driftbell.collectors.search import Wanted
+from driftbell.collectors.span import Span
 from driftbell.detectors.evaluate import Detectors
 from driftbell.detectors.settings import DetectorSettings
+from driftbell.monitor import attributes as names
 from driftbell.service.migrations import MIGRATIONS
 
 DAY, BIN = 86_400, 300
@@ -53,6 +56,7 @@ class Result:
     evaluate_s: list[float] = field(default_factory=list)
     cycle_cpu_s: list[float] = field(default_factory=list)
     weekly_s: float = 0.0
+    weekly_cpu_s: float = 0.0
     page_s: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -187,6 +191,39 @@ def cycles(client: Connection, store: ClickHouseStore, clock: list[float], resul
     result.series = sum(len(station.engine.watches) for station in stations)
 
 
+def received(folder: Path, spans: int = 20_000) -> dict[str, float]:
+    """CPU milliseconds per span: to store it, and to make a call and points of it."""
+    client = connect(f"chdb://{folder}/engine?database=received")
+    given = {names.OPERATION: "chat", names.PROVIDER: "openai", names.REQUEST_MODEL: "atlas", names.INPUT_TOKENS: 900}
+    with TemporaryDirectory(dir=folder) as own:
+        store = ClickHouseStore.connect(client, Path(own), MIGRATIONS, clock=lambda: END + 600.0)
+        used = time.process_time()
+        for first in range(0, spans, 2000):
+            batch = [
+                Span(
+                    trace_id=f"{number * 0x9E3779B97F4A7C15 % 2**64:032x}",
+                    span_id=f"{number + 1:016x}",
+                    parent_id="",
+                    name="chat atlas",
+                    start=END + number / 100 - 1,
+                    end=END + number / 100,
+                    kind=3,
+                    attributes={**given, names.OUTPUT_TOKENS: number % 700, names.WORKFLOW: f"workflow-{number % 50}"},
+                    scope=names.SCOPE,
+                    resource={"service.name": "shop"},
+                )
+                for number in range(first, first + 2000)
+            ]
+            store.append(Batch(batch))
+        stored = time.process_time() - used
+        store.refresh_all()
+        made = time.process_time() - used - stored
+        assert store.count_calls() == spans
+        client.command("DROP DATABASE received")
+        store.close()
+    return {"store": stored / spans * 1000, "make calls and points": made / spans * 1000}
+
+
 def page(store: ClickHouseStore) -> dict[str, float]:
     """The heaviest questions of the page."""
     week = END - 7 * DAY
@@ -216,7 +253,9 @@ def measure(folder: Path, calls: int, workflows: int) -> Result:
         clock[0] = END + 3600.0
         week = last_full_week(clock[0], "UTC")
         store.refresh_all()
+        used = time.process_time()
         result.weekly_s = timed(lambda: summarise(StoreSource(store), WeeklySettings(), EVERYONE, week))
+        result.weekly_cpu_s = time.process_time() - used
         result.page_s = page(store)
         client.command(f"DROP DATABASE scale_{calls}")
         store.close()
@@ -232,6 +271,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
+    for what, spent in received(given.folder).items():
+        print(f"{what}: {spent:.3f} ms of CPU per span", flush=True)
     results = []
     for millions in given.millions:
         results.append(measure(given.folder, int(millions * 1e6), given.workflows))

@@ -48,6 +48,7 @@ def settings(sink: Sink, store: str | None = None) -> dict:
         "store": store,
         "prices": workload.PRICES,
         "schedule": {"evaluate_every": 3600, "deliver_every": 3600},
+        "detectors": {"idle": 3600},
         "alerts": {
             "channels": {"hook": {"kind": "webhook", "url": sink.url, "secrets": ["env:HOOK_SECRET"]}},
             "routes": [{"channels": ["hook"]}],
