@@ -20,6 +20,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from driftbell.collectors.store import Store
 
 PROCESS = Path(__file__).with_name("receiver_process.py")
+KEYS = "500"
+"""New keys that are held before they are sorted: so few that most kills come while some move."""
 HEADERS = {"content-type": "application/x-protobuf"}
 
 
@@ -80,7 +82,9 @@ def request_of(traces: list[bytes], numbers: random.Random) -> bytes:
 
 def start(data_dir: Path) -> tuple[subprocess.Popen[str], int]:
     """A receiver process and its port."""
-    process = subprocess.Popen([sys.executable, str(PROCESS), str(data_dir)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, str(PROCESS), str(data_dir), "0", KEYS], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     return process, int(process.stdout.readline())
 

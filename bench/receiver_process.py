@@ -1,6 +1,7 @@
 """A receiver as a process of its own, for load and crash measurements: OTLP/HTTP in, points rebuilt beside it.
 
-usage: receiver_process.py DATA_DIR [PORT]; prints the port when it accepts data and stops on SIGTERM.
+usage: receiver_process.py DATA_DIR [PORT [KEYS]]; prints the port when it accepts data and stops on SIGTERM.
+KEYS is how many new keys are held before they are sorted, to see that happen within seconds.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from pathlib import Path
 import uvicorn
 from starlette.applications import Starlette
 
+from driftbell.collectors import recent
 from driftbell.collectors.intake import Intake, Limits
 from driftbell.collectors.receiver import Receiver
 from driftbell.collectors.store import Store
@@ -38,6 +40,8 @@ async def serve(store: Store, port: int) -> None:
 
 def main() -> None:
     """Run until SIGTERM."""
+    if len(sys.argv) > 3:
+        recent.MOVED_AT = int(sys.argv[3])
     store = Store.open(Path(sys.argv[1]))
     stop = threading.Event()
     refreshing = threading.Thread(target=refresh, args=(store, stop, 1.0))
