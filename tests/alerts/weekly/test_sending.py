@@ -392,13 +392,14 @@ def killed_at(step, write):
 
 KILLED_BETWEEN = """
 import os, signal, sys
+from pathlib import Path
 from driftbell.alerts.schema import MIGRATIONS
 from driftbell.alerts.summary import WeeklyMail
 from driftbell.alerts.weekly.settings import WeeklySettings
 from driftbell.alerts.weekly.source import StoreSource
 from driftbell.collectors.store import Store
 
-store, post, deadly = Store.open(sys.argv[1], [MIGRATIONS]), sys.argv[2], sys.argv[3] == "die"
+store, post, deadly = Store.open(Path(sys.argv[1]), [MIGRATIONS]), sys.argv[2], sys.argv[3] == "die"
 recipient = {"name": "r", "email": ["a@example.org", "b@example.org", "c@example.org"]}
 now = float(sys.argv[4])
 sent = []
