@@ -148,7 +148,7 @@ class Reporter:
             plain,
             observed=after.shown,
             usual=before.shown if before is not None else None,
-            interval=None if series.kind == "tail" else Interval(after.shown - error, after.shown + error),
+            interval=Interval(after.shown - error, after.shown + error) if error and series.kind != "tail" else None,
             n=int(after.n),
             log_evidence=log_e,
             cause=change.cause,
