@@ -170,9 +170,11 @@ class Store:
         """What the points of every workflow add up to, per interval that starts in ``[since, until)``."""
         return load_totals(self.read(), _RESOLUTIONS[resolution], since, until)
 
-    def point_page(self, workflow: str, resolution: str, since: float, until: float, limit: int) -> PointPage:
+    def point_page(
+        self, workflow: str, resolution: str, since: float, until: float, limit: int, *, histograms: bool = True
+    ) -> PointPage:
         """The points of a workflow in a page of whole intervals, about ``limit`` of them."""
-        return point_page(self.read(), workflow, resolution, since, until, limit)
+        return point_page(self.read(), workflow, resolution, since, until, limit, histograms)
 
     def recount(self, workflow: str, since: float, until: float) -> list[Point]:
         """Minute points made from the calls themselves: what `points` must equal once everything is refreshed."""

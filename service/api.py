@@ -108,7 +108,9 @@ class Api:
     def points(self, asked: Asked[ask.PointsQuery, Body]) -> object:
         """A page of points, of whole intervals."""
         query = asked.query
-        page = self._store.point_page(query.workflow, query.resolution, *_span(query), query.limit)
+        page = self._store.point_page(
+            query.workflow, query.resolution, *_span(query), query.limit, histograms=query.histograms
+        )
         return {"points": [_point(point, query.histograms) for point in page.points], "next": page.next}
 
     def incidents(self, asked: Asked[ask.IncidentsQuery, Body]) -> object:

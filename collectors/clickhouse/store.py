@@ -30,7 +30,7 @@ from driftbell.collectors.clickhouse.registry import Known
 from driftbell.collectors.clickhouse.shard import Shard
 from driftbell.collectors.clickhouse.version import Version
 from driftbell.collectors.ingest import Prepared
-from driftbell.collectors.pages import RESOLUTIONS, PointPage
+from driftbell.collectors.pages import PointPage
 from driftbell.collectors.point import Point
 from driftbell.collectors.pricing import PriceTable
 from driftbell.collectors.query import CallPage, Usage
@@ -38,6 +38,7 @@ from driftbell.collectors.retention import RetentionPolicy
 from driftbell.collectors.rollup import MINUTE
 from driftbell.collectors.search import Found, Slice, Wanted
 from driftbell.collectors.store import FILE, Resolution, Store
+from driftbell.collectors.sums import RESOLUTIONS
 from driftbell.collectors.totals import Totals
 from driftbell.collectors.trust import Counters, TrustPoint
 from driftbell.collectors.workflows import Workflow
@@ -201,7 +202,16 @@ class ClickHouseStore(Store):
         """See `Store.totals`, for the workflows of this process."""
         return points.totals(self._client, RESOLUTIONS[resolution], since, until, self._shard.owns)
 
-    def point_page(self, workflow: str, resolution: str, since: float, until: float, limit: int) -> PointPage:
+    def point_page(
+        self,
+        workflow: str,
+        resolution: str,
+        since: float,
+        until: float,
+        limit: int,
+        *,
+        histograms: bool = True,  # noqa: ARG002  # they come anyway
+    ) -> PointPage:
         """See `Store.point_page`."""
         return points.page(self._client, workflow, RESOLUTIONS[resolution], since, until, limit)
 
