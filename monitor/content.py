@@ -63,15 +63,16 @@ class Content:
         self._capture = capture
         self._fingerprint = fingerprint
         self._expects = expects
-        self._question: str | None = None
+        self._question: Any = None
         self._answer: list[str] = []
         self._size = 0
 
     def asked(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Keep the arguments of a captured call: a ``messages`` or ``prompt`` argument, else all plain ones."""
         if self._capture:
-            asked = kwargs.get("messages") or kwargs.get("prompt") or [*args, *kwargs.values()]
-            self._question = json.dumps(_plain(asked), ensure_ascii=False)[:MAX_CHARACTERS]
+            named = (kwargs.get(name) for name in ("messages", "prompt"))
+            asked = next((given for given in named if given is not None), [*args, *kwargs.values()])
+            self._question = _plain(asked, _Room(MAX_CHARACTERS))
 
     def answered(self, response: Any) -> None:
         """Keep the text of a response in place of what was kept before; a response without text changes nothing."""
@@ -107,10 +108,17 @@ class Content:
         if answer and self._expects is not None:
             attributes.setdefault(names.FORMAT_OK, self._well_formed(answer))
         if self._capture:
-            if self._question:
-                attributes[names.INPUT_MESSAGES] = _messages("user", self._privacy.redacted(self._question))
+            if self._question is not None:
+                attributes[names.INPUT_MESSAGES] = _messages("user", self._question_redacted())
             if answer:
                 attributes[names.OUTPUT_MESSAGES] = _messages("assistant", self._privacy.redacted(answer))
+
+    def _question_redacted(self) -> str:
+        """The question as JSON. Each text of it is redacted by itself, because JSON's escapes hide where a line or a
+        quotation begins, and then the whole, because a secret's name and the secret may be two texts.
+        """
+        hide = self._privacy.redacted
+        return hide(json.dumps(_each(self._question, hide), ensure_ascii=False))[:MAX_CHARACTERS]
 
     def _well_formed(self, answer: str) -> bool:
         if callable(self._expects):
@@ -131,12 +139,43 @@ def _messages(role: str, text: str) -> str:
     return json.dumps([{"role": role, "parts": [{"type": "text", "content": text}]}], ensure_ascii=False)
 
 
-def _plain(value: Any, depth: int = _MAX_DEPTH) -> Any:
+class _Room:
+    """How many characters of a question may still be kept."""
+
+    def __init__(self, left: int) -> None:
+        self._left = left
+
+    def take(self, text: str) -> str:
+        """As much of ``text`` as there is room for."""
+        kept = text[: self._left]
+        self._left -= len(kept)
+        return kept
+
+
+def _plain(value: Any, room: _Room, depth: int = _MAX_DEPTH) -> Any:
     """``value`` as JSON has it; other objects are told by their class, never by their ``repr``."""
-    if type(value) in (str, int, float, bool, type(None)):
-        return value[:MAX_CHARACTERS] if type(value) is str else value
+    if type(value) is str:
+        return room.take(value)
+    if type(value) in (int, float, bool, type(None)):
+        return value
     if depth and type(value) in (list, tuple):
-        return [_plain(item, depth - 1) for item in value[:_MAX_ITEMS]]
+        return [_plain(item, room, depth - 1) for item in value[:_MAX_ITEMS]]
     if depth and type(value) is dict:
-        return {str(key)[:200]: _plain(item, depth - 1) for key, item in islice(value.items(), _MAX_ITEMS)}
-    return f"<{type(value).__qualname__}>"
+        some = islice(value.items(), _MAX_ITEMS)
+        return {room.take(_name(key)[:200]): _plain(item, room, depth - 1) for key, item in some}
+    return _name(value)
+
+
+def _name(value: Any) -> str:
+    return str(value) if type(value) in (str, int, float, bool) else f"<{type(value).__qualname__}>"
+
+
+def _each(value: Any, change: Callable[[str], str]) -> Any:
+    """``value``, as `_plain` makes it, with every text and key changed."""
+    if type(value) is str:
+        return change(value)
+    if type(value) is list:
+        return [_each(item, change) for item in value]
+    if type(value) is dict:
+        return {change(key): _each(item, change) for key, item in value.items()}
+    return value

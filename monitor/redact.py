@@ -42,7 +42,10 @@ _FINDERS: Final[tuple[Finder, ...]] = (
     ("token", re.compile(r"(?i)\b(?:bearer|basic)\s{1,3}[\w.~+/=-]{12,4000}"), None),
     (
         "secret",
-        re.compile(r"(?i)\b(?:password|passwd|secret|token|api[_-]?key|signature|sig)\b\W{1,4}[^\s\"'&,;]{6,500}"),
+        re.compile(
+            r"(?i)(?<![^\W_])(?:password|passwd|pwd|(?:secret|api|access|private)[_-]?key|secret|token|signature|sig)\b"
+            r"(?:\W{1,4}|\\{1,3}[\"']\s?[:=]\s?\\{0,3}[\"']?)[^\s\"'&,;]{6,500}"
+        ),
         None,
     ),
     ("email", re.compile(r"[\w.+%-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"), None),

@@ -84,6 +84,55 @@ def test_captured_content_is_redacted(collector):
     assert "gen_ai.output.messages" not in uncaptured.attributes
 
 
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Call me:\n+49 170 1234567",
+        "My account:\nDE89370400440532013000",
+        "The key:\nsk-abcdefghijk12345678",
+        "Ours:\nK-4711",
+        '{"password": "hunter22!"}',
+        {"password": "hunter22!"},
+        {"+49 170 1234567": 1},
+        [{"role": "user", "content": '{"tool": "{\\"api_key\\": \\"hunter22!\\"}"}'}],
+    ],
+)
+def test_no_escape_of_json_hides_what_is_to_be_redacted(collector, question):
+    monitor.shutdown()
+    monitor.configure(endpoint=collector.url, capture=["answers"], redact=[r"\bK-\d+"])
+    monitor.observe("answers")(lambda _question: None)(question)
+    captured = collector.span().attributes["gen_ai.input.messages"]
+    monitor.shutdown()
+    assert "[" in captured
+    assert not any(secret in captured for secret in ("1234567", "DE89", "sk-abc", "4711", "hunter22"))
+
+
+class Bomb:
+    def __bool__(self):
+        raise ZeroDivisionError
+
+    __str__ = __repr__ = __bool__
+
+
+@pytest.mark.parametrize("messages", [Bomb(), {Bomb(): 1}, [Bomb()]])
+def test_a_captured_call_is_recorded_whatever_it_was_asked(collector, messages):
+    monitor.shutdown()
+    monitor.configure(endpoint=collector.url, capture=["answers"])
+    monitor.observe("answers")(lambda **_: None)(messages=messages)
+    captured = collector.span().attributes["gen_ai.input.messages"]
+    monitor.shutdown()
+    assert "<Bomb>" in captured
+
+
+def test_a_captured_question_is_bounded(collector):
+    monitor.shutdown()
+    monitor.configure(endpoint=collector.url, capture=["answers"])
+    monitor.observe("answers")(lambda _questions: None)([{"content": "ab " * 9_000} for _ in range(40)])
+    captured = collector.span().attributes["gen_ai.input.messages"]
+    monitor.shutdown()
+    assert 10_000 < len(captured) < 30_000
+
+
 def test_a_fingerprint_tells_of_the_answer_without_it(collector):
     monitor.shutdown()
     monitor.configure(endpoint=collector.url, fingerprint=["answers"])
@@ -133,6 +182,9 @@ def test_the_same_user_has_the_same_hash_under_one_key_and_another_under_another
         ("aws AKIAIOSFODNN7EXAMPLE", "aws [key]"),
         ("Authorization: Bearer abcdef0123456789abcdef", "Authorization: [token]"),
         ("password=hunter2secret", "[secret]"),
+        ("export DB_PASSWORD=hunter22", "export DB_[secret]"),
+        ("client_secret: hunter22", "client_[secret]"),
+        ("access_key=hunter22", "[secret]"),
         ("jwt eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dozjgNryP4J3jVmNHl0w5N", "jwt [token]"),
         ("see https://bucket.example.com/a?sig=abcdef1234567890", "see https://bucket.example.com/a?[secret]"),
         (
