@@ -192,11 +192,15 @@ class Call:
 
         def __setattr__(self, name: str, value: object) -> None:
             """Assign a field; a name that is none is told in the log instead of raised into the application."""
-            if hasattr(type(self), name):
+            if name in _SETTABLE:
                 object.__setattr__(self, name, value)
             else:
                 guard.voice.say("a driftbell call has no field %.40s: the assignment was ignored", name)
 
+
+_SETTABLE: Final = frozenset(
+    {"_span", "sources"} | {name for name, found in vars(Call).items() if isinstance(found, Field)}
+)
 
 NOT_RECORDED: Final = Call()
 """What a body gets when nothing is recorded: takes everything, keeps nothing."""

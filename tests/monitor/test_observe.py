@@ -171,6 +171,16 @@ def test_a_body_enriches_its_call(recording):
     assert "alice" not in told["user.id"]
 
 
+@pytest.mark.parametrize("name", ["attempt", "ref", "record", "stream", "no_such_field", "__class__"])
+def test_assigning_what_is_no_field_changes_nothing_and_does_not_raise(recording, name):
+    with monitor.observe("triage") as call:
+        setattr(call, name, 2)
+        call.attempt()
+        ref = call.ref
+    assert len(ref) == 49
+    assert recording.span().attributes["driftbell.attempts"] == 2
+
+
 def test_reports_refer_to_their_call(recording):
     with monitor.observe("answers") as call:
         ref = call.ref
