@@ -37,7 +37,7 @@ class ProviderSink:
         privacy: Privacy,
         complete: Later | None,
     ) -> None:
-        limits = SpanLimits()
+        limits = _span_limits()
         self.privacy = privacy
         self._complete = complete
         self.resource = resource
@@ -130,7 +130,7 @@ def build(settings: Settings) -> Recorder:
     scope = InstrumentationScope(names.SCOPE, _version())
     if settings.tracer_provider is not None:
         return _beside(settings.tracer_provider, scope, settings)
-    limits = SpanLimits()
+    limits = _span_limits()
     pipeline = Pipeline(
         _sender(settings.target),
         _resource(settings),
@@ -142,6 +142,14 @@ def build(settings: Settings) -> Recorder:
         _pricing(settings.prices),
     )
     return Recorder(pipeline, _sampler(settings.sampler), pipeline=pipeline)
+
+
+def _span_limits() -> SpanLimits:
+    """The limits of the ``OTEL_…_LIMIT`` variables; raises `SettingError` for what is no number."""
+    try:
+        return SpanLimits()
+    except ValueError:
+        raise guard.SettingError("the variables OTEL_…_LIMIT must hold whole numbers, 0 or more") from None
 
 
 def _pricing(given: object) -> Later | None:

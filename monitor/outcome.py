@@ -114,7 +114,8 @@ def _report(
             attributes[names.USER_ID] = active.privacy.hashed(identity)
         moment = plain(at)
         known = type(moment) in (int, float) and 0 < moment < _LATEST
-        active.report(name, attributes, int(moment * 1e9) if known else time.time_ns(), later)
+        at_ns = int(moment * 1e9) if known else time.time_ns()
+        active.report(name, attributes, at_ns, later, _sampled_as(name, attributes))
     except Exception as error:  # reports are made in the application's request handlers
         guard.failed("report", error)
 
@@ -122,6 +123,19 @@ def _report(
 _WITHOUT_CALL: Final = (names.MANUAL_TASK_SPAN, names.MARKER_SPAN)
 _LATEST: Final = 1 << 33
 """Epoch seconds in the year 2242; later ones are milliseconds by mistake, and count as now."""
+
+
+def _sampled_as(name: str, attributes: Attributes) -> tuple[int, ...]:
+    """The trace ids by which a sampler is to decide: the call's. A marker counts no calls and stays while any stays."""
+    if name == names.MARKER_SPAN:
+        return _LOWEST_TRACE, _HIGHEST_TRACE
+    call = attributes.get(names.CALL_TRACE_ID)
+    return () if call is None else (int(call, 16),)
+
+
+_LOWEST_TRACE: Final = 1 << 64
+_HIGHEST_TRACE: Final = (1 << 128) - 1
+"""Samplers compare the lower bits of a trace id with their share, and take what lies below it or above it."""
 
 
 def _reference(ref: Any) -> Attributes | None:

@@ -1,7 +1,7 @@
 """What a configured process records with: ids, sampling, and the start of every span."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from opentelemetry import context as otel_context
@@ -55,9 +55,15 @@ class Recorder:
         self.new_trace_id: Callable[[], int] = _new_trace_id
         self.new_span_id: Callable[[], int] = _new_span_id
 
-    def report(self, name: str, attributes: Attributes, at: int, later: Later | None = None) -> None:
-        """Record a span of its own, without parent and length, that tells of the moment ``at`` (epoch nanoseconds)."""
-        span = self.start(DriftbellSpan, name, attributes, None, otel_context.Context(), at)
+    def report(
+        self, name: str, attributes: Attributes, at: int, later: Later | None = None, sampled_as: Sequence[int] = ()
+    ) -> None:
+        """Record a span of its own, without parent and length, that tells of the moment ``at`` (epoch nanoseconds).
+
+        A sampler decides as for the trace ids of ``sampled_as``: one that samples a tenth of the calls by their trace
+        ids is to take what is reported of that tenth, and no tenth of the tenth.
+        """
+        span = self.start(DriftbellSpan, name, attributes, None, otel_context.Context(), at, sampled_as)
         if later is not None:
             span.later(later)
         span.end(at)
@@ -70,8 +76,12 @@ class Recorder:
         parent: object,
         context: otel_context.Context,
         at: int | None = None,
+        sampled_as: Sequence[int] = (),
     ) -> S:
-        """Start a span of class ``kind`` as a child of ``parent``, the current span of ``context``."""
+        """Start a span of class ``kind`` as a child of ``parent``, the current span of ``context``.
+
+        With ``sampled_as`` it is sampled if one of these trace ids would be, not by its own.
+        """
         state: TraceState | None = None
         above: trace.Span | None = None
         if parent is None:
@@ -83,7 +93,10 @@ class Recorder:
         else:
             trace_id, flags = self.new_trace_id(), SAMPLED | _RANDOM_ID
         if self.sampler is not None:
-            result = self.sampler.should_sample(context, trace_id, name, SpanKind.INTERNAL, attributes)
+            for asked in sampled_as or (trace_id,):
+                result = self.sampler.should_sample(context, asked, name, SpanKind.INTERNAL, attributes)
+                if result.decision is Decision.RECORD_AND_SAMPLE:
+                    break
             flags = flags | SAMPLED if result.decision is Decision.RECORD_AND_SAMPLE else flags & ~SAMPLED
             state = result.trace_state
             attributes.update(result.attributes or {})

@@ -240,3 +240,43 @@ def test_a_wrong_setting_is_told_and_does_not_raise(collector):
     assert "is no regular expression" in out
     assert "unknown inptu; known are input, output, cached_input, cache_write" in out
     assert "must be an opentelemetry.sdk.trace.TracerProvider" in out
+
+
+def test_what_is_reported_of_a_sampled_call_is_sampled_with_it(collector):
+    out = run(
+        """
+        from driftbell import monitor
+        monitor.configure()
+        for _ in range(200):
+            with monitor.observe("answers") as call:
+                pass
+            monitor.override(call.ref, "rejected")
+        for number in range(5):
+            monitor.marker("release", str(number))
+        """,
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
+        OTEL_TRACES_SAMPLER="parentbased_traceidratio",
+        OTEL_TRACES_SAMPLER_ARG="0.3",
+    )
+    assert out == ""
+    spans = collector.received()
+    calls = {span.trace_id for span in spans if span.name == "answers"}
+    judged = {span.attributes["driftbell.call.trace_id"] for span in spans if span.name == "driftbell.override"}
+    assert 0 < len(calls) < 200
+    assert judged == calls
+    assert sum(span.name == "driftbell.marker" for span in spans) == 5
+
+
+def test_a_variable_that_is_no_number_is_named(collector):
+    out = run(
+        """
+        import logging, sys
+        logging.basicConfig(stream=sys.stdout, format="%(message)s")
+        from driftbell import monitor
+        print(monitor.configure())
+        """,
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
+        OTEL_ATTRIBUTE_COUNT_LIMIT="many",
+    )
+    assert "_LIMIT must hold whole numbers" in out
+    assert out.endswith("False\n")
