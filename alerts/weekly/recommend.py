@@ -27,7 +27,7 @@ FAMILY_KIND = {
 QUALITY_BAND = 0.04
 """A review score this far (0..1) from the middle of its five weeks makes a week unstable."""
 LEAST_USD = 5.0
-"""A rise of cost below this in a week is told, but nobody is asked to act on it."""
+"""A rise of cost, or an incident that is over, below this is told, but nobody is asked to act on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def open_incident(week: WorkflowWeek) -> Iterator[Recommendation]:
 def costly_incident(week: WorkflowWeek) -> Iterator[Recommendation]:
     """What an incident cost is told while its cause may come back."""
     for told in week.told:
-        if not told.still_open and (told.extra_usd or 0) > 0 and told.cause and told.verdict != "false_alarm":
+        if _may_come_back(told):
             cost = cents(told.extra_usd or 0)
             text = f"{bare_title(told)}, over now, cost {cost}.{_cause(told)} See that it does not come back."
             yield _advice(week, "FIX", "costly_incident", text, _sure(told), 100, told.extra_usd, told)
@@ -89,7 +89,7 @@ def costly_incident(week: WorkflowWeek) -> Iterator[Recommendation]:
 
 def worse_figure(week: WorkflowWeek) -> Iterator[Recommendation]:
     """The figure of each kind that got worse most, unless an incident above already tells of it."""
-    told = {FAMILY_KIND.get(one.family) for one in week.told if one.still_open or (one.cause and one.extra_usd)}
+    told = {FAMILY_KIND.get(one.family) for one in week.told if one.still_open or _may_come_back(one)}
     for figure in week.moved:
         if figure.verdict != "Worse" or figure.measure.kind in told or figure.measure.name == "total_cost":
             continue
@@ -219,6 +219,13 @@ def _advice(
     owner = (told.owner if told else None) or week.owner
     command = told.command if told else week.command
     return Recommendation(verb, rule, week.workflow, text, owner, sure, command, weight, usd, cases)
+
+
+def _may_come_back(told: Told) -> bool:
+    """Whether an incident that is over cost enough to act on, has a cause, and nobody said that it was none."""
+    if told.still_open or told.verdict in {"false_alarm", "new_normal"}:
+        return False
+    return (told.extra_usd or 0.0) >= LEAST_USD and bool(told.cause) and told.confidence != "unknown"
 
 
 def _cause(told: Told) -> str:

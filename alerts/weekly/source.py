@@ -8,6 +8,7 @@ from typing import Protocol
 
 from driftbell.alerts import history
 from driftbell.alerts.cycle import OURSELVES
+from driftbell.alerts.message import subject
 from driftbell.alerts.record import Incident
 from driftbell.alerts.weekly.numbers import Facts
 from driftbell.alerts.weekly.settings import Recipient
@@ -127,7 +128,7 @@ def told_of(incident: Incident) -> Told:
         id=incident.id,
         workflow=incident.workflow,
         family=incident.family,
-        title=incident.subject.partition("] ")[2] or incident.subject,
+        title=(incident.subject or subject(incident)).partition("] ")[2],
         opened_at=incident.opened_at,
         started_at=incident.started_at,
         ended_at=None if incident.state != "resolved" else incident.ended_at or incident.resolved_at,

@@ -2,13 +2,17 @@
 
 import pytest
 
+from driftbell.alerts.lifecycle import absorb, new_incident
+from driftbell.alerts.settings import Lifecycle
 from driftbell.alerts.weekly.numbers import Facts, weekly_numbers
 from driftbell.alerts.weekly.recommend import MOST, recommend
 from driftbell.alerts.weekly.settings import EVERYONE, WeeklySettings
+from driftbell.alerts.weekly.source import told_of
 from driftbell.alerts.weekly.told import Told
 from driftbell.alerts.weekly.weeks import Days, week_named
 from driftbell.collectors.call import Call, Judgement, ManualTask
 from driftbell.collectors.rollup import rollup
+from driftbell.detectors.finding import Finding
 
 WEEK = week_named("2026-W46")
 DAYS = Days(WEEK)
@@ -68,6 +72,30 @@ def test_a_cause_nobody_found_is_not_made_up():
 
 def test_an_incident_that_was_no_incident_is_not_recommended():
     assert advice(told=[incident(verdict="false_alarm")]) == ()
+
+
+def test_an_incident_that_is_over_is_a_decision_where_it_cost_money_and_may_come_back():
+    over = {"ended_at": WEEK.end - 3600}
+    ((verb, rule),) = rules_of(told=[incident(extra_usd=44.0, **over)])
+    assert (verb, rule) == ("FIX", "costly_incident")
+    assert rules_of(told=[incident(extra_usd=0.025, **over)]) == []
+    assert rules_of(told=[incident(extra_usd=44.0, confidence="unknown", cause="Cause not found.", **over)]) == []
+    assert rules_of(told=[incident(extra_usd=44.0, verdict="new_normal", **over)]) == []
+
+
+def test_cents_of_incidents_do_not_crowd_out_a_budget():
+    cents = [incident(id=f"i{i}", extra_usd=0.08, ended_at=WEEK.end - 3600) for i in range(3)]
+    assert ("FIX", "over_budget") in rules_of(told=cents, rules={"budget_per_month": 1})
+
+
+def test_an_incident_that_nobody_was_told_of_has_a_title_all_the_same():
+    found = Finding(
+        WEEK.start, "fired", "w", "cost", "cost_per_call", 1, "usd", observed=0.05, usual=0.04, started_at=WEEK.start
+    )
+    silenced = new_incident(found, previous=0)
+    absorb(silenced, found, Lifecycle())
+    assert silenced.subject == ""
+    assert told_of(silenced).title == "w: cost per call up 25% (4.0c -> 5.0c)"
 
 
 def test_a_dearer_outcome_is_to_be_fixed_with_what_it_costs():
