@@ -13,7 +13,7 @@ from driftbell.alerts.history import Note
 from driftbell.alerts.impact import BLIND, Look
 from driftbell.alerts.message import Message, build, subject
 from driftbell.alerts.record import Incident, worse
-from driftbell.alerts.routing import Receiver, muted, receivers, takes
+from driftbell.alerts.routing import Receiver, muted, quiet_until, receivers, takes
 from driftbell.alerts.settings import AlertSettings
 from driftbell.detectors.finding import Bound, Finding
 
@@ -140,8 +140,11 @@ class Cycle:
             if wanted and all(receiver.withheld for receiver in to):
                 self.note(incident, self.now, "not_told", "storm_limit")
                 return
-            incident.told_at = self.now
             incident.subject = incident.subject or subject(incident)
+        if due.transition == "opened" or due.reason == "severity_raised":
+            # Whoever is to acknowledge has the whole time from when the message reaches them.
+            incident.told_at = min((r.due_at for r in to if not r.withheld), default=self.now)
+            incident.escalated = 0
         self.send(incident, due.transition, due.reason, to)
         incident.announced = snapshot(incident, self.now)
         if due.transition == "updated":
@@ -234,7 +237,10 @@ class Cycle:
                 continue
             if incident.clearing_since is not None or self.now - incident.told_at < steps[0].after:
                 continue
-            if quiet := muted(incident, self.now, self.config, self.silences):
+            quiet = muted(incident, self.now, self.config, self.silences)
+            if quiet is None and quiet_until(incident.severity, self.now, self.config) is not None:
+                quiet = "quiet_hours"
+            if quiet:
                 self.note(incident, self.now, "not_told", quiet)
                 continue
             incident.escalated += 1

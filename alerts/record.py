@@ -69,8 +69,8 @@ class Incident:
     ``clearing_since`` is set while all series are good again but the incident is not over yet; ``ended_at`` is that
     moment once it is. ``seq`` numbers the events of the incident from 1 (0: nobody was told yet). ``subject`` is the
     title at opening and never changes, so that mail stays in one thread. ``unlisted`` counts series beyond
-    `MAX_MEMBERS`. ``severity`` is the worst that any series had. ``told_at`` is when readers were first told
-    of this opening.
+    `MAX_MEMBERS`. ``severity`` is the worst that any series had. ``told_at`` is when the message reached readers
+    that opened it or made it more severe; escalation counts from there.
     """
 
     id: str

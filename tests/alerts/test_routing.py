@@ -275,6 +275,38 @@ def test_nobody_acknowledges_and_the_next_are_told_once_each(store: Store, make:
     assert told(store) == [("opened", "chat"), ("escalated", "pager"), ("escalated", "mail")]
 
 
+def test_a_ticket_that_waits_for_the_morning_escalates_after_it_was_told(store: Store, make: Make) -> None:
+    step = {"after": "15m", "channels": ["pager"], "severities": ["ticket"]}
+    config = settings(quiet_hours=[NIGHT], escalation=[step])
+    start = ts("2026-11-13T21:30:00")
+    cycle(store, start, config, make(severity="ticket", ts=start, started_at=start))
+    morning = ts("2026-11-14T06:00:00")
+    for now in (start + HOUR, morning - 60, morning + 60):
+        cycle(store, now, config)
+    assert told(store) == [("opened", "chat")]
+    cycle(store, morning + 1200, config)
+    assert told(store) == [("opened", "chat"), ("escalated", "pager")]
+
+
+def test_quiet_hours_that_begin_before_the_escalation_hold_it(store: Store, make: Make) -> None:
+    step = {"after": "15m", "channels": ["pager"], "severities": ["ticket"]}
+    config = settings(quiet_hours=[NIGHT], escalation=[step])
+    evening = ts("2026-11-13T20:55:00")
+    cycle(store, evening, config, make(severity="ticket", ts=evening, started_at=evening))
+    cycle(store, evening + HOUR, config)
+    assert told(store) == [("opened", "chat")]
+
+
+def test_a_ticket_that_becomes_a_page_leaves_the_whole_time_to_acknowledge(store: Store, make: Make) -> None:
+    config = settings(**ESCALATE)
+    cycle(store, make().ts, config, make(severity="ticket"))
+    raised = make().ts + 2 * HOUR
+    cycle(store, raised, config, make(ts=raised))
+    assert told(store) == [("opened", "chat"), ("updated", "chat")]
+    cycle(store, raised + 900, config)
+    assert told(store)[2:] == [("escalated", "pager")]
+
+
 def test_an_acknowledgement_stops_the_escalation(store: Store, make: Make) -> None:
     config = settings(**ESCALATE)
     cycle(store, make().ts, config, make())
