@@ -35,6 +35,10 @@ LARGEST = 1e150
 """Larger values count as this one, so that no difference of two overflows."""
 
 
+LONGEST_NUMBER = 400
+"""Characters of a value; no float needs more. The csv module's own limit is whatever the process has set it to."""
+
+
 class Row(NamedTuple):
     """One row as read; ``at`` in UTC epoch seconds, ``value`` None for a missing one."""
 
@@ -216,6 +220,8 @@ def _read(reader: "csv.DictReader[str]", path: Path) -> Iterator[Row]:
         stamp, text = (line[names["timestamp"]] or "").strip(), (line[names["value"]] or "").strip()
         try:
             at = _seconds(stamp)
+            if len(text) > LONGEST_NUMBER:
+                raise ValueError(f"a number of {len(text):,} characters: {text[:20]}...")
             value = float(text) if text and text.lower() not in ("null", "none") else None
         except (ValueError, OverflowError) as error:
             raise BadSeriesError(f"{path}, line {reader.line_num}: {str(error)[:200]}") from None
