@@ -5,11 +5,13 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from driftbell.collectors.call import Call, Judgement, ManualTask, Source
 
 _STATUSES = {"ok", "error", "timeout", "rate_limited", "cancelled"}
+_LATEST: Final = 1 << 33
+"""Epoch seconds in the year 2242. A call after it would let the workflow's real ones look like old history."""
 
 
 class BadRecordError(ValueError):
@@ -59,6 +61,8 @@ def parse_record(line: bytes | str) -> Record:
     ts = _number(fields, "ts")
     if ts is None:
         raise BadRecordError("ts is missing")
+    if not 0 <= ts < _LATEST:
+        raise BadRecordError("ts must be epoch seconds; this is no time of this era, perhaps milliseconds")
     workflow = _text(fields, "workflow")
     if not workflow:
         raise BadRecordError("workflow is missing")
