@@ -32,6 +32,8 @@ from driftbell.service import oncall, token
 from driftbell.service.evidence import Evidence
 
 MAX_FORM_BYTES = 4096
+PRESSED_AGAIN = 600.0
+"""A silence made by the same button within so many seconds is long enough; one that ends sooner is not."""
 PREFIX = "/act/"
 """Where these pages are; they check the right to them themselves."""
 EXPLAINS = {
@@ -148,7 +150,10 @@ class Act:
     def _act(self, tx: Database, action: str, incident_id: str, who: str) -> str:
         now = self._clock()
         if action == "silence":
-            held = next((s for s in history.silences(tx, now) if s.incident_id == incident_id), None)
+            wanted = now + links.SILENCE - PRESSED_AGAIN
+            held = next(
+                (s for s in history.silences(tx, now) if s.incident_id == incident_id and s.ends_at >= wanted), None
+            )
             made = held or actions.silence(tx, by=who, now=now, seconds=links.SILENCE, incident_id=incident_id)
             return f"Quiet until {moment(made.ends_at, self._alerts.timezone)}."
         verdict = "seen" if action == "ack" else action

@@ -28,5 +28,6 @@ def command(config_file: Path | None, data_dir: Path | None, by: str, verdict: s
     config = configured(config_file, data_dir)
     with reading(config) as store, oncall.acting(store, incident) as tx:
         look = Evidence(store)
-        acknowledge(tx, incident, by, time.time(), config.alerts, verdict or "seen", look)  # type: ignore[arg-type]
-    click.echo(f"{incident} acknowledged by {by}" + (f" as {verdict.replace('_', ' ')}" if verdict else ""))
+        taken = acknowledge(tx, incident, by, time.time(), config.alerts, verdict or "seen", look)  # type: ignore[arg-type]
+    who = taken.ack.by if taken.ack else by
+    click.echo(f"{incident} acknowledged by {who}" + (f" as {verdict.replace('_', ' ')}" if verdict else ""))

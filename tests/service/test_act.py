@@ -8,7 +8,7 @@ from driftbell_process import driftbell
 from running_service import NOW
 
 from driftbell.alerts import history
-from driftbell.alerts.actions import judged
+from driftbell.alerts.actions import judged, silence
 from driftbell.alerts.incident import apply
 from driftbell.alerts.links import Linker, sign
 from driftbell.alerts.message import build
@@ -76,6 +76,14 @@ def test_a_silence_from_a_link_lasts_four_hours_however_often_it_is_pressed(runn
     assert submit(started, page).text == submit(started, page).text
     (made,) = history.silences(started.service.store.read(), NOW)
     assert (made.incident_id, made.ends_at, made.made_by) == (incident.id, NOW + 4 * 3600, "ana")
+
+
+def test_a_silence_from_a_link_is_not_cut_short_by_one_that_ends_soon(running):
+    started, incident = running
+    with started.service.store.write() as tx:
+        silence(tx, by="ben", now=NOW, seconds=1800, incident_id=incident.id)
+    submit(started, started.get(links(started, incident)["Silence 4 h"]))
+    assert max(s.ends_at for s in history.silences(started.service.store.read(), NOW)) == NOW + 4 * 3600
 
 
 @pytest.mark.parametrize(("label", "verdict"), [("False alarm", "false_alarm"), ("New normal", "new_normal")])
