@@ -1,6 +1,7 @@
 """The incident line: what `replay --json`, `incidents --json` and the API say of an incident."""
 
-from driftbell.alerts.message import title
+from driftbell.alerts.message import told_title
+from driftbell.alerts.phrases import cause_words
 from driftbell.alerts.record import Incident
 
 
@@ -22,7 +23,7 @@ def incident_line(incident: Incident) -> dict[str, object]:
         "observed": lead.observed,
         "usual": lead.usual,
         "started_at": incident.started_at,
-        "title": title(incident.workflow, incident.headline),
+        "title": told_title(incident),
         "id": incident.id,
         "state": incident.state,
         "direction": lead.direction,
@@ -34,7 +35,7 @@ def incident_line(incident: Incident) -> dict[str, object]:
         "related": list(lead.related),
         "risk_tier": lead.risk_tier,
         "owner": lead.owner,
-        "cause_text": lead.cause.text,
+        "cause_text": cause_words(lead),
         "confidence": lead.cause.confidence,
         "evidence": list(lead.cause.evidence),
         "ruled_out": list(lead.cause.ruled_out),

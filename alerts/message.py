@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import TypeAdapter
 
 from driftbell.alerts.announce import Transition
-from driftbell.alerts.phrases import METRICS, named, phrase
+from driftbell.alerts.phrases import METRICS, cause_words, named, phrase
 from driftbell.alerts.plain import plain, shorten
 from driftbell.alerts.record import Incident, series_key
 from driftbell.alerts.settings import AlertSettings
@@ -134,6 +134,12 @@ def subject(incident: Incident) -> str:
     return f"[{SEVERITY_WORDS[incident.severity]}] {title(incident.workflow, incident.headline)}"
 
 
+def told_title(incident: Incident) -> str:
+    """The title by which readers know ``incident``: of one that is over what they were told, else how it stands."""
+    known = incident.subject.partition("] ")[2] if incident.state == "resolved" else ""
+    return known or title(incident.workflow, incident.headline)
+
+
 def _head(finding: Finding) -> str:
     """What moved and how far: ``cost per call up 62%``, or ``response time p95 over 5.0 s`` where a limit was set."""
     bound = finding.bound
@@ -201,7 +207,7 @@ def build(incident: Incident, transition: Transition, reason: str, now: float, s
         extra_usd=incident.extra_usd,
         calls_per_hour=head.calls_per_hour,
         calls_share=incident.impact.share,
-        cause=plain(cause.text, 240),
+        cause=plain(cause_words(lead), 240),
         confidence=cause.confidence,
         cause_share=cause.share,
         cause_keys={plain(k, 40): plain(v, 80) for k, v in cause.keys.items()},
@@ -243,12 +249,16 @@ def _peak(incident: Incident, head: Finding) -> str | None:
 
 
 def _back_to(incident: Incident, head: Finding) -> str | None:
-    """The level of the title's series after the end, as the calls or else the finding that cleared it tell it."""
-    if incident.course is not None and incident.course.last is not None:
-        return quantity(incident.course.last, head.unit)
+    """The level of the title's series after the end, as the calls or else the finding that cleared it tell it.
+
+    None where it is no better than the alarm: what is usual at that hour may be more than what rang at another one.
+    """
     end = incident.members[series_key(head)].end
-    stale = end is None or end.observed is None or end.observed == head.observed
-    return None if stale or end is None or end.observed is None else quantity(end.observed, end.unit)
+    last = incident.course.last if incident.course is not None else None
+    level = end.observed if last is None and end is not None else last
+    if level is None or (head.observed is not None and (level - head.observed) * head.direction >= 0):
+        return None
+    return quantity(level, head.unit)
 
 
 def _over(head: Finding, level: str | None) -> str:

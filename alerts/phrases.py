@@ -79,6 +79,10 @@ SPECIAL: dict[str, Phrase] = {
 """Where the same metric means something else: by family, or by unit and direction."""
 
 
+_ALONG = "Moved with "
+"""How the detectors begin the cause of a series that joined another one, in front of that one's metric."""
+
+
 def phrase(finding: Finding) -> Phrase:
     """The words for the series of ``finding``; a metric without a line is called by its own name and ranks last."""
     way = "up" if finding.direction > 0 else "down"
@@ -86,6 +90,15 @@ def phrase(finding: Finding) -> Phrase:
         if key in SPECIAL:
             return SPECIAL[key]
     return named(finding.metric)
+
+
+def cause_words(finding: Finding) -> str:
+    """The cause of ``finding`` as readers see it: metrics by their names, and none that moved with itself."""
+    start, _, rest = finding.cause.text.partition(". ")
+    metric = start.removeprefix(_ALONG)
+    if metric == start or not rest:
+        return finding.cause.text
+    return rest if metric == finding.metric else f"{_ALONG}{named(metric).noun}. {rest}"
 
 
 def named(metric: str) -> Phrase:

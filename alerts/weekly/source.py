@@ -9,6 +9,7 @@ from typing import Protocol
 from driftbell.alerts import history
 from driftbell.alerts.cycle import OURSELVES
 from driftbell.alerts.message import subject
+from driftbell.alerts.phrases import cause_words
 from driftbell.alerts.record import Incident
 from driftbell.alerts.weekly.numbers import Facts
 from driftbell.alerts.weekly.settings import Recipient
@@ -134,7 +135,7 @@ def told_of(incident: Incident) -> Told:
         ended_at=None if incident.state != "resolved" else incident.ended_at or incident.resolved_at,
         severity=incident.severity,
         extra_usd=incident.extra_usd,
-        cause=lead.cause.text,
+        cause=cause_words(lead),
         confidence=lead.cause.confidence,
         owner=lead.owner,
         verdict=incident.ack.verdict if incident.ack else None,

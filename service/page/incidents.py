@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from driftbell.alerts import history
-from driftbell.alerts.message import title
+from driftbell.alerts.message import told_title
 from driftbell.alerts.record import Incident
 from driftbell.collectors.store import Store
 from driftbell.service.page import asked as given
@@ -58,4 +58,4 @@ class IncidentsPage:
 def row_of(incident: Incident, now: float) -> Row:
     """An incident as it is listed at ``now``."""
     end = incident.ended_at or incident.resolved_at or now
-    return Row(incident, title(incident.workflow, incident.headline), max(end - incident.started_at, 0.0))
+    return Row(incident, told_title(incident), max(end - incident.started_at, 0.0))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from driftbell.alerts.message import title
+from driftbell.alerts.message import told_title
 from driftbell.alerts.record import Incident
 from driftbell.collectors.call import Marker
 from driftbell.collectors.store import Store
@@ -73,7 +73,7 @@ class Scene:
             Shade(
                 incident.started_at,
                 incident.ended_at or incident.resolved_at or float(self.window.until),
-                title(incident.workflow, incident.headline),
+                told_title(incident),
                 f"/incidents/{incident.id}",
                 incident.severity,
             )

@@ -12,6 +12,8 @@ from sqlite_utils import Database
 
 from driftbell.alerts import history
 from driftbell.alerts.incident import IncidentChange, apply
+from driftbell.alerts.line import incident_line
+from driftbell.alerts.message import build
 from driftbell.alerts.record import Incident
 from driftbell.alerts.schema import MIGRATIONS
 from driftbell.alerts.settings import AlertSettings
@@ -86,6 +88,25 @@ def test_the_extra_cost_is_the_rate_over_the_time_it_was_bad(store: Store, make:
     cycle(store, t0 + 3 * HOUR, at(make(), t0 + 3 * HOUR, "cleared"))
     cycle(store, t0 + 9 * HOUR)
     assert only(store).extra_usd == pytest.approx(20 * 2 + 30 * 1)
+
+
+def test_an_end_names_no_level_that_is_no_better_than_the_alarm(store: Store, make: Make, t0: float) -> None:
+    surge = make(metric="calls", unit="calls/h", observed=23.0, usual=13.0)
+    cycle(store, surge.ts, surge)
+    cycle(store, t0 + HOUR, replace(at(surge, t0 + HOUR, "cleared"), observed=26.0))
+    cycle(store, t0 + 4 * HOUR)
+    incident = only(store)
+    message = build(incident, "resolved", "all_series_cleared", t0 + 4 * HOUR, SETTINGS)
+    assert (incident.state, message.back_to, message.over) == ("resolved", None, "calls back to usual")
+
+
+def test_an_incident_that_is_over_is_listed_as_readers_were_told_of_it(store: Store, make: Make, t0: float) -> None:
+    cycle(store, make().ts, make())
+    cycle(store, t0 + HOUR, at(make(observed=0.2), t0 + HOUR, "updated"))
+    assert "-> 20c" in str(incident_line(only(store))["title"])
+    cycle(store, t0 + 2 * HOUR, at(make(), t0 + 2 * HOUR, "cleared"))
+    cycle(store, t0 + 9 * HOUR)
+    assert f"[PAGE] {incident_line(only(store))['title']}" == only(store).subject
 
 
 def test_no_data_is_told_as_such_and_never_resolves(store: Store, make: Make, t0: float) -> None:

@@ -1,15 +1,17 @@
 """Money, times, lengths and names read the way people write them."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from driftbell.alerts.message import TITLE_LENGTH, title
-from driftbell.alerts.phrases import METRICS, phrase
+from driftbell.alerts.phrases import METRICS, cause_words, phrase
 from driftbell.alerts.secret import SecretMissingError, resolve
 from driftbell.alerts.wording import change, duration, moment, money, quantity, signed_money
 from driftbell.detectors.duration import parse_duration
-from driftbell.detectors.finding import Finding
+from driftbell.detectors.finding import Cause, Finding
 
 CONTRACT_METRICS = """
     cost_per_call input_tokens output_tokens cached_share retries calls spend refused format_ok
@@ -94,6 +96,20 @@ def test_every_metric_of_the_contract_has_its_words(metric: str) -> None:
 
 def test_a_metric_without_a_line_is_called_by_its_name() -> None:
     assert phrase(one("time_to_shine", 1, "ms", None, None)).words(1) == "time to shine up"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Moved with input_tokens. Prompt v14 is new.", "Moved with input tokens per call. Prompt v14 is new."),
+        ("Moved with format_ok. Only segment amer changed.", "Only segment amer changed."),
+        ("Cause not found.", "Cause not found."),
+        ("Moved with nothing", "Moved with nothing"),
+    ],
+)
+def test_a_cause_names_metrics_in_words_and_none_that_moved_with_itself(text: str, said: str) -> None:
+    found = replace(one("format_ok", 1, "share", 0.1, 0.01), cause=Cause(text=text))
+    assert cause_words(found) == said
 
 
 def test_an_evaluation_is_called_by_its_name() -> None:
