@@ -20,7 +20,7 @@ from driftbell import monitor
 from driftbell.alerts import history
 from driftbell.alerts.proof import sample_incident
 from driftbell.collectors.records import parse_record
-from driftbell.service.cli import cli
+from driftbell.service.cli import CONTEXT, cli
 from driftbell.service.config import load_config
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -95,9 +95,10 @@ def _driftbell(words, installation):
     known = {**files, "ID": SAMPLE.id, "FILE.csv": "series.csv", "HASH": USER}
     given = [known.get(word, word) for word in words]
     if given[0] in ONLY_PARSED or "--send" in given:
-        command = cli.get_command(click.Context(cli), given[0])
+        root = click.Context(cli, **CONTEXT)  # a command keeps the help option of the first context it meets
+        command = cli.get_command(root, given[0])
         assert command is not None
-        command.make_context(given[0], [word for word in given[1:] if word != "--send-test"])
+        command.make_context(given[0], [word for word in given[1:] if word != "--send-test"], parent=root)
         return
     store = {"import": "imported", "replay": "replayed"}.get(given[0])
     folder = installation.folder / (store or "data")

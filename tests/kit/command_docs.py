@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from driftbell.service.cli import cli
+from driftbell.service.cli import CONTEXT, cli
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "commands.md"
 INTRODUCTION = """# Commands
@@ -17,7 +17,7 @@ writes this page from the commands themselves.
 
 def page() -> str:
     """The whole page."""
-    root = click.Context(cli, info_name="driftbell")
+    root = click.Context(cli, info_name="driftbell", **CONTEXT)
     return INTRODUCTION + "".join(_section(name, root) for name in cli.list_commands(root))
 
 
