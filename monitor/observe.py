@@ -4,11 +4,22 @@ import functools
 import inspect
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from types import CoroutineType, TracebackType
+from types import (
+    BuiltinFunctionType,
+    CoroutineType,
+    FunctionType,
+    MethodDescriptorType,
+    MethodType,
+    MethodWrapperType,
+    TracebackType,
+    WrapperDescriptorType,
+)
 from typing import Any, Final, TypeVar, overload
 
+from opentelemetry.context import Context
+
 from driftbell.monitor import attributes as names
-from driftbell.monitor import guard, provider, running
+from driftbell.monitor import guard, provider, running, stand_in
 from driftbell.monitor.call import MAX_TEXT, NOT_RECORDED, Call
 from driftbell.monitor.content import Expects
 from driftbell.monitor.running import CallSpan
@@ -17,6 +28,17 @@ from driftbell.monitor.stream import hand_on, is_stream, observe_async_generator
 
 _MAX_OPEN: Final = 100
 """Blocks of one observation that are remembered while they are open; those of others end only where they began."""
+
+_FUNCTIONS: Final = (
+    FunctionType,
+    BuiltinFunctionType,
+    MethodType,
+    MethodWrapperType,
+    MethodDescriptorType,
+    WrapperDescriptorType,
+    functools.partial,
+)
+"""What a function can stand for as it is; any other callable is an object with a life of its own."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 Dimension = str | Callable[..., str | None] | None
@@ -42,22 +64,35 @@ class Observation:
 
     def __call__(self, function: F) -> F:
         """Observe a function. What it returns, raises and looks like stays the same."""
-        if isinstance(function, (classmethod, staticmethod)):
-            return type(function)(self(function.__func__))
-        if isinstance(function, type) or not callable(function):
-            guard.voice.say("driftbell observes functions; a %.40s is left as it is", type(function).__name__)
+        kind = type(function)
+        if issubclass(kind, (classmethod, staticmethod)):
+            return kind(self(function.__func__))  # type: ignore[attr-defined]
+        if issubclass(kind, type) or not callable(function):
+            guard.voice.say("driftbell observes functions; a %.40s is left as it is", kind.__name__)
             return function
-        observation = self if self._named else self._renamed(getattr(function, "__qualname__", "call"))
-        wrapper: Any
-        if inspect.isasyncgenfunction(function):
-            wrapper = observe_async_generator(observation.begin, function)
-        elif inspect.isgeneratorfunction(function):
-            wrapper = observe_generator(observation.begin, function)
-        elif inspect.iscoroutinefunction(function):
-            wrapper = observation._coroutine(function)
-        else:
-            wrapper = observation._plain(function)
-        return wrapper  # type: ignore[no-any-return]
+        try:
+            return self._observed(function)  # type: ignore[no-any-return]
+        except Exception as error:  # an object that raises when it is looked at
+            guard.voice.say("driftbell cannot observe a %.40s: it raised %s", kind.__name__, type(error).__name__)
+            return function
+
+    def _observed(self, function: Callable[..., Any]) -> Any:
+        kind = type(function)
+        if issubclass(kind, _FUNCTIONS):
+            return self._wrapped(function, function, getattr(function, "__qualname__", "call"))
+        calling = lambda *args, **kwargs: function(*args, **kwargs)  # noqa: E731  # has no attributes to copy
+        return stand_in.of(function, self._wrapped(calling, kind.__call__, kind.__qualname__))
+
+    def _wrapped(self, function: Callable[..., Any], like: Callable[..., Any], name: str) -> Callable[..., Any]:
+        """A function of the kind of ``like`` that calls ``function``."""
+        observation = self if self._named else self._renamed(name)
+        if inspect.isasyncgenfunction(like):
+            return observe_async_generator(observation.begin, function)
+        if inspect.isgeneratorfunction(like):
+            return observe_generator(observation.begin, function)
+        if inspect.iscoroutinefunction(like):
+            return observation._coroutine(function)
+        return observation._plain(function)
 
     def _renamed(self, workflow: str) -> "Observation":
         return Observation(workflow, self._fixed, self._computed, self._expects)
@@ -225,15 +260,15 @@ def _returned(span: CallSpan, result: Any) -> Any:
         if is_stream(result):
             return hand_on(span, result)
         if type(result) is CoroutineType:
-            span.leave()
-            return _awaited(span, result)
+            return _awaited(span, span.pause(), result)
     except Exception as error:  # the result is a foreign object
         guard.failed("follow a returned stream", error)
     span.finish(result)
     return result
 
 
-async def _awaited(span: CallSpan, coroutine: Coroutine[Any, Any, Any]) -> Any:
+async def _awaited(span: CallSpan, within: Context, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    span.resume(within)
     try:
         result = await coroutine
     except BaseException as raised:

@@ -88,6 +88,17 @@ class CallSpan(DriftbellSpan):
         if token is not None:
             leave(token)
 
+    def pause(self) -> Context:
+        """`leave`, and give the context to `resume` in: what the function returned may be its work still to be done."""
+        within = current()
+        self.leave()
+        return within
+
+    def resume(self, within: Context) -> "CallSpan":
+        """Be the current call again, where the rest of its work runs."""
+        self.token = enter(within)
+        return self
+
     def finish(self, response: Any = None) -> None:
         """End a call that returned ``response``."""
         try:

@@ -181,10 +181,7 @@ def observe_async_generator(begin: Begin, function: Callable[..., Any]) -> Calla
 
 def _pause(span: CallSpan | None) -> Context:
     """The context that the body runs in, after returning to that of its caller."""
-    here = current()
-    if span is not None:
-        span.leave()
-    return here
+    return current() if span is None else span.pause()
 
 
 async def _async_within(here: Context, step: Callable[..., Any], *args: Any) -> tuple[Any, Context]:
@@ -215,12 +212,12 @@ def hand_on(span: CallSpan, stream: Any) -> Any:
     Stream objects of clients stay the objects they are, a generator is handed on in another generator. An iterator of
     any other kind is left alone: the call ends here, without usage.
     """
-    span.leave()
+    within = span.pause()
     follower: Any
     if type(stream) is GeneratorType:
-        follower = observe_generator(lambda *_: span, lambda: stream)()
+        follower = observe_generator(lambda *_: span.resume(within), lambda: stream)()
     elif type(stream) is AsyncGeneratorType:
-        follower = observe_async_generator(lambda *_: span, lambda: stream)()
+        follower = observe_async_generator(lambda *_: span.resume(within), lambda: stream)()
     else:
         return _tap_inside(span, stream)
     weakref.finalize(follower, span.end).atexit = False  # a stream that nobody reads ends its call when it is dropped
@@ -230,7 +227,7 @@ def hand_on(span: CallSpan, stream: Any) -> Any:
 def _tap_inside(span: CallSpan, stream: Any) -> Any:
     for name in _INNER_ITERATORS:
         inner = getattr(stream, name, None)
-        if inner is not None and is_stream(inner):
+        if type(inner) in (GeneratorType, AsyncGeneratorType):  # of another iterator, its owner may ask for more
             follower = follow(inner, Tail(span))
             weakref.finalize(follower, span.end).atexit = False
             setattr(stream, name, follower)

@@ -1,7 +1,10 @@
 import asyncio
+import copy
 import functools
+import inspect
 import threading
 import weakref
+from unittest import mock
 
 import pytest
 
@@ -110,6 +113,86 @@ def test_all_kinds_of_methods_and_callables_are_observed(recording):
     assert monitor.observe("partial")(functools.partial(max, 3))(4) == 4
     names = [span.name.rpartition(".")[2] for span in recording.spans()]
     assert names == ["above", "below", "above", "free", "free", "method", "object", "partial"]
+
+
+class Task:
+    """A callable object as frameworks make them: it has more to it than being called."""
+
+    retries = 3
+
+    def __call__(self, *args):
+        return args
+
+    def delay(self, *args):
+        return "delayed", args
+
+
+def test_an_observed_object_is_still_what_it_was(recording):
+    task = Task()
+    observed = monitor.observe("tasks")(task)
+    observed.retries = 5
+    assert (observed.delay(1), task.retries, repr(observed)) == (("delayed", (1,)), 5, repr(task))
+    assert copy.copy(observed)(2) == (2,)
+
+    @monitor.observe("cached")
+    @functools.lru_cache
+    def cached(number):
+        return number
+
+    assert cached(7) == cached(7) == 7
+    assert cached.cache_info().hits == 1
+    assert [span.name for span in recording.spans()] == ["tasks", "cached", "cached"]
+
+
+def test_an_observed_object_is_bound_as_a_method_only_if_it_would_be_without(recording):
+    class Service:
+        task = monitor.observe(Task())
+
+        @monitor.observe
+        @functools.lru_cache  # noqa: B019  # a callable object that is bound
+        def method(self, number):
+            return self, number
+
+    service = Service()
+    assert service.task(1) == Service.task(1) == (1,)
+    assert service.method(2) == (service, 2)
+    assert len(recording.spans()) == 3
+
+
+def test_an_asynchronous_object_is_seen_to_be_one(recording):
+    class Answer:
+        async def __call__(self):
+            await asyncio.sleep(0.02)
+            return CHAT
+
+    observed = monitor.observe("answers")(Answer())
+    assert inspect.iscoroutinefunction(observed.__call__)
+    assert asyncio.run(observed()) is CHAT
+    span = recording.span()
+    assert span.end - span.start >= 20_000_000
+
+
+class Bomb:
+    def __call__(self):
+        return 3
+
+    def __getattribute__(self, name):
+        raise ZeroDivisionError(name)
+
+
+class Anything:
+    def __call__(self):
+        return 3
+
+    def __getattr__(self, name):
+        return 7
+
+
+def test_any_object_can_be_observed(recording):
+    for hostile in (Bomb(), Anything(), mock.MagicMock(return_value=3), mock.Mock(return_value=3)):
+        assert monitor.observe("answers")(hostile)() == 3
+        assert monitor.observe(hostile)() == 3
+    assert len(recording.spans()) == 8
 
 
 def test_what_is_no_function_is_left_as_it_is(recording):

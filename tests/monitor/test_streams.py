@@ -85,7 +85,7 @@ def test_a_returned_stream_that_nobody_reads_still_ends_its_call(recording):
 def test_a_client_stream_keeps_its_identity(recording):
     class Stream:
         def __init__(self):
-            self._iterator = iter(CHUNKS)
+            self._iterator = (one for one in CHUNKS)
 
         def __iter__(self):
             return iter(self._iterator)
@@ -102,6 +102,85 @@ def test_a_client_stream_keeps_its_identity(recording):
     assert opened() is stream
     assert list(stream) == CHUNKS
     check_stream(recording.span())
+
+
+def test_an_iterator_whose_owner_asks_more_of_it_than_chunks_is_left_alone(recording):
+    class Peekable:
+        def __init__(self):
+            self.waiting = list(CHUNKS)
+
+        def peek(self):
+            return self.waiting[:1]
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            return self.waiting.pop(0)
+
+    class Stream:
+        def __init__(self):
+            self._iterator = Peekable()
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            if not self._iterator.peek():
+                raise StopIteration
+            return next(self._iterator)
+
+    assert list(monitor.observe("answers")(Stream)()) == CHUNKS
+    assert list(monitor.observe("answers")(lambda: Stream())()) == CHUNKS
+    assert recording.span().name == "answers"
+
+
+def enrich():
+    monitor.current_call().segment = "de"
+    with monitor.observe("step"):
+        pass
+
+
+def returns_a_generator():
+    def body():
+        enrich()
+        yield 1
+
+    return body()
+
+
+def returns_an_async_generator():
+    async def body():
+        enrich()
+        yield 1
+
+    return body()
+
+
+def returns_a_coroutine():
+    async def body():
+        enrich()
+
+    return body()
+
+
+async def read_to_the_end(result):
+    if inspect.isgenerator(result):
+        list(result)
+    elif inspect.isasyncgen(result):
+        async for _ in result:
+            assert monitor.current_call().ref == ""
+    else:
+        await result
+    assert monitor.current_call().ref == ""
+
+
+@pytest.mark.parametrize("function", [returns_a_generator, returns_an_async_generator, returns_a_coroutine])
+def test_what_a_function_returns_to_be_run_later_runs_in_its_call(recording, function):
+    asyncio.run(read_to_the_end(monitor.observe("answers")(function)()))
+    step, answers = recording.spans()
+    assert (step.name, step.parent_id) == ("step", answers.span_id)
+    assert answers.attributes["driftbell.segment"] == "de"
 
 
 def test_a_stream_read_inside_the_body_is_followed(recording):
