@@ -15,6 +15,8 @@ from driftbell.monitor.stream import Tail, follow
 
 MAX_SOURCES: Final = 100
 MAX_TEXT: Final = 200
+_WORDS_OF_A_TEXT: Final = 10
+"""More words than the names of files and titles of articles have, which serve as ids, too."""
 
 T = TypeVar("T")
 S = TypeVar("S", bound=Iterable[Any] | AsyncIterable[Any])
@@ -82,11 +84,13 @@ def _hashed(value: str | int, privacy: Privacy) -> str:
     return privacy.hashed(value)
 
 
-def _documents(value: Iterable[SourceLike], _: Privacy) -> str:
-    return json.dumps([_document(item) for item in itertools.islice(value, MAX_SOURCES)], separators=(",", ":"))
+def _documents(value: Iterable[SourceLike], privacy: Privacy) -> str:
+    return json.dumps(
+        [_document(item, privacy) for item in itertools.islice(value, MAX_SOURCES)], separators=(",", ":")
+    )
 
 
-def _document(item: SourceLike) -> dict[str, str | float]:
+def _document(item: SourceLike, privacy: Privacy) -> dict[str, str | float]:
     if isinstance(item, str):
         source = Source(item)
     elif isinstance(item, Mapping):
@@ -96,7 +100,13 @@ def _document(item: SourceLike) -> dict[str, str | float]:
     identity = plain(source.id)
     numbers = {"score": plain(source.score), "age_days": plain(source.age_days)}
     known = {k: float(v) for k, v in numbers.items() if isinstance(v, (int, float)) and math.isfinite(v)}
-    return ({} if identity is None else {"id": str(identity)[:MAX_TEXT]}) | known
+    return ({} if identity is None else {"id": _identity(str(identity), privacy)}) | known
+
+
+def _identity(given: str, privacy: Privacy) -> str:
+    """An id as it is. What reads like a document's text is one given by mistake: its hash stands for it."""
+    reads_like_text = len(given) > MAX_TEXT or "\n" in given or given.count(" ") >= _WORDS_OF_A_TEXT
+    return f"text-{privacy.hashed(given)}" if reads_like_text else given
 
 
 class Call:

@@ -43,6 +43,25 @@ def everything_that_could_leak():
     monitor.manual_task("answers", user=SECRETS["user"])
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{CANARY} lives at 12 Elm Street and has asked twice for a refund since May",
+        f"{CANARY}\nsecond line",
+        CANARY * 20,
+    ],
+)
+def test_a_text_given_in_the_place_of_a_documents_id_is_told_by_its_hash(recording, text):
+    for _ in range(2):
+        with monitor.observe("answers") as call:
+            call.sources = [text, {"id": text, "score": 0.5}, "Travel policy 2026 (final).pdf"]
+    one, other = (json.loads(span.attributes["gen_ai.retrieval.documents"]) for span in recording.spans())
+    assert one == other
+    assert one[0]["id"] == one[1]["id"] != text
+    assert one[2]["id"] == "Travel policy 2026 (final).pdf"
+    assert CANARY.encode() not in b"".join(recording.bodies)
+
+
 def exported(collector):
     assert monitor.flush(10)
     return b"".join(collector.bodies)
