@@ -20,7 +20,7 @@ from driftbell.monitor import attributes as names
 from driftbell.monitor import guard, wire
 from driftbell.monitor.exporter import Answer, Sender
 from driftbell.monitor.privacy import Privacy
-from driftbell.monitor.span import DriftbellSpan, Later
+from driftbell.monitor.span import DriftbellSpan, Later, Sink
 
 QUEUE_FULL: Final = "queue_full"
 REFUSED: Final = "refused"
@@ -87,6 +87,7 @@ class Pipeline:
         self._sender = sender
         self._queue: deque[DriftbellSpan] = deque()
         self._closed = False
+        self._successor: Sink | None = None
         self._forked = False
         self._reset()
 
@@ -98,6 +99,12 @@ class Pipeline:
         self._start_lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._deadline: float | None = None
+
+    def replaced_by(self, sink: Sink) -> None:
+        """Hand calls that are still running to ``sink`` when they end; another pipeline goes on with our counts."""
+        self._successor = sink
+        if isinstance(sink, Pipeline):
+            sink.dropped, sink._told = self.dropped, self._told
 
     def after_fork(self, resource: Resource) -> None:
         """In the child: the parent sends what was waiting, and its thread and connection do not exist here."""
@@ -114,6 +121,9 @@ class Pipeline:
 
         Takes no lock that is not reentrant: finalizers end calls too, and they run wherever memory is allocated.
         """
+        if self._closed and self._successor is not None:
+            self._successor.ended(span)
+            return
         queue = self._queue
         waiting = len(queue)
         if self._closed or waiting >= self.limits.queue:

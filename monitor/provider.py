@@ -18,11 +18,14 @@ from driftbell.monitor.recorder import Recorder, ids
 
 if TYPE_CHECKING:
     from driftbell.monitor.assembly import Settings
+    from driftbell.monitor.pipeline import Pipeline
 
 _lock = threading.Lock()
 _active: Recorder | None = None
 _settings: "Settings | None" = None
 _never_configured = True
+_counted: "Pipeline | None" = None
+"""What counts the losses, also when it has been shut down."""
 _drops_counted = False
 
 
@@ -69,7 +72,7 @@ def configure(
     A second call with the same arguments changes nothing; with others it replaces the first.
     """
     given = dict(locals())
-    global _active, _settings, _never_configured
+    global _active, _settings, _never_configured, _counted
     try:
         _never_configured = False
         from driftbell.monitor.assembly import build, settings_of
@@ -80,8 +83,10 @@ def configure(
         with _lock:
             if _active is not None and _settings == settings:
                 return True
-            before, _active = _active, build(settings)
-            _settings = settings
+            before, now = _active, build(settings)
+            if before is not None and before.pipeline is not None:
+                before.pipeline.replaced_by(now.sink)
+            _active, _settings, _counted = now, settings, now.pipeline or _counted
             _count_drops()
         _stop(before, settings.limits.exit)
     except guard.SettingError as error:
@@ -114,9 +119,8 @@ def flush(timeout: float = 5.0) -> bool:
 
 
 def dropped() -> dict[str, int]:
-    """Spans lost since the start, by reason; empty when none was lost."""
-    active = _active
-    return dict(active.pipeline.dropped) if active is not None and active.pipeline is not None else {}
+    """Spans lost since recording started, by reason; empty when none was lost. After `shutdown`: until then."""
+    return dict(_counted.dropped) if _counted is not None else {}
 
 
 def _stop(before: Recorder | None, timeout: float | None) -> None:

@@ -147,6 +147,26 @@ def test_configuring_anew_sends_the_old_calls_to_the_old_place(recording, collec
     assert services == {"before": "tests", "after": "another"}
 
 
+def test_a_call_that_runs_while_it_is_configured_anew_is_not_lost(recording):
+    with monitor.observe("answers"):
+        assert monitor.configure(endpoint=recording.url, service="another")
+    assert recording.span().resource["service.name"] == "another"
+    assert monitor.dropped() == {}
+
+
+def test_losses_are_still_told_after_configuring_anew_and_after_the_end(recording):
+    recording.status = 400
+    monitor.marker("release", "one")
+    assert monitor.flush()
+    recording.status = 200
+    assert monitor.configure(endpoint=recording.url, service="another")
+    assert monitor.dropped() == {"refused": 1}
+    monitor.marker("release", "two")
+    assert [span.attributes.get("driftbell.sdk.dropped_spans") for span in recording.spans()] == [None, 1]
+    monitor.shutdown()
+    assert monitor.dropped() == {"refused": 1}
+
+
 def test_calls_in_exit_handlers_do_not_raise(collector):
     out = run(f"""
         import atexit
