@@ -12,7 +12,7 @@ from driftbell.alerts.grouping import belongs
 from driftbell.alerts.history import Note
 from driftbell.alerts.impact import BLIND, Look
 from driftbell.alerts.message import Message, build, subject
-from driftbell.alerts.record import Incident, worse
+from driftbell.alerts.record import Incident, series_key, worse
 from driftbell.alerts.routing import Receiver, muted, quiet_until, receivers, takes
 from driftbell.alerts.settings import AlertSettings
 from driftbell.detectors.finding import Bound, Finding
@@ -147,6 +147,8 @@ class Cycle:
             incident.escalated = 0
         self.send(incident, due.transition, due.reason, to)
         incident.announced = snapshot(incident, self.now)
+        if incident.state != "resolved":
+            incident.told_key = series_key(incident.headline)
         if due.transition == "updated":
             self.changes.append(IncidentChange(incident, "updated", due.reason))
 

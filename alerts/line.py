@@ -39,6 +39,7 @@ def incident_line(incident: Incident) -> dict[str, object]:
         "confidence": lead.cause.confidence,
         "evidence": list(lead.cause.evidence),
         "ruled_out": list(lead.cause.ruled_out),
+        "trace_ids": list(incident.impact.trace_ids),
         "marker": lead.cause.marker,
         "marker_at": lead.cause.marker_at,
         "usd_per_hour": incident.usd_per_hour,

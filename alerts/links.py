@@ -15,6 +15,8 @@ from driftbell.alerts.settings import Links
 SILENCE = 4 * 3600.0
 """Seconds for which a silence link keeps its incident quiet."""
 LABELS = {"ack": "Acknowledge", "silence": "Silence 4 h", "false_alarm": "False alarm", "new_normal": "New normal"}
+VERDICTS = ("false_alarm", "new_normal")
+"""Said of what was measured in a workflow; of a broken channel they mean nothing."""
 SHORTEST_KEY = 16
 """Characters; a shorter key could be guessed from one link, away from the service."""
 
@@ -28,10 +30,12 @@ class Linker:
     def links(self, message: Message) -> list[tuple[str, str]]:
         """(label, URL) in the order in which they help; acting makes no sense once it is over."""
         found = [("Runbook", message.runbook)] if message.runbook else []
-        if page := _address(self._settings.page_url).rstrip("/"):
+        page = _address(self._settings.page_url).rstrip("/")
+        if page and message.transition not in {"change", "test"}:  # these are of no incident
             found.append(("Incident", f"{page}/incidents/{quote(message.incident_id)}"))
-            if not message.is_end and message.transition not in {"change", "test"}:
-                found += [(LABELS[right], self._action(page, right, message)) for right in self._settings.rights]
+            if not message.is_end:
+                rights = [right for right in self._settings.rights if not (message.is_about_us and right in VERDICTS)]
+                found += [(LABELS[right], self._action(page, right, message)) for right in rights]
         if not message.is_end and (template := _address(self._settings.trace_url)):
             for number, trace in enumerate(message.trace_ids, 1):
                 found.append((f"Trace {number}", template.replace("{trace_id}", quote(trace))))

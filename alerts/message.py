@@ -16,6 +16,9 @@ from driftbell.detectors.finding import Finding
 TITLE_LENGTH = 86
 """Leaves room for the longest state in front of it: the whole headline has at most 100 characters."""
 MAX_LISTED = 8
+NOT_FOUND = "Cause not found."
+_ALL_SEGMENTS = "segment: all moved alike"
+"""What the detectors rule out of the whole workflow; of a change that one segment shows it would be a contradiction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,8 @@ class Message:
 
     ``event_id`` is ``{incident_id}.{seq}`` and stays the same over every attempt and channel. ``noun`` is what the
     metric of the title is called; ``usual`` and ``observed`` are written with their unit. ``others`` says of the other
-    series that they moved too, ready to read. ``calls_share`` is the part of the workflow's calls that lie where it
+    series that they moved too, ready to read. ``rule`` is the configured limit, budget or objective that is broken; it
+    is no cause. ``calls_share`` is the part of the workflow's calls that lie where it
     shows, ``trace_ids`` are calls that carry it. At the end, ``peak`` is the worst level, ``calls_seen`` the calls
     meanwhile, ``back_to`` the level now, ``over`` what became of it in a few words, and ``ended_with`` the purposeful
     change that came just before.
@@ -62,6 +66,7 @@ class Message:
     calls_per_hour: float | None = None
     calls_share: float | None = None
     cause: str = ""
+    rule: str = ""
     confidence: str = "unknown"
     cause_share: float | None = None
     cause_keys: dict[str, str] | None = None
@@ -207,13 +212,14 @@ def build(incident: Incident, transition: Transition, reason: str, now: float, s
         extra_usd=incident.extra_usd,
         calls_per_hour=head.calls_per_hour,
         calls_share=incident.impact.share,
-        cause=plain(cause_words(lead), 240),
+        cause=plain(NOT_FOUND if _is_rule(lead) else cause_words(lead), 240),
+        rule=plain(cause.text, 240) if _is_rule(lead) else "",
         confidence=cause.confidence,
         cause_share=cause.share,
         cause_keys={plain(k, 40): plain(v, 80) for k, v in cause.keys.items()},
         evidence=tuple(plain(e, 160) for e in cause.evidence),
         trace_ids=tuple(plain(trace, 64) for trace in incident.impact.trace_ids),
-        ruled_out=tuple(plain(r, 60) for r in cause.ruled_out),
+        ruled_out=tuple(plain(r, 60) for r in cause.ruled_out if not (head.segment and r.startswith(_ALL_SEGMENTS))),
         marker=plain(cause.marker) if cause.marker else None,
         marker_at=cause.marker_at,
         others=_others(incident, head),
@@ -227,7 +233,7 @@ def build(incident: Incident, transition: Transition, reason: str, now: float, s
         ended_at=incident.ended_at,
         calls_seen=incident.course.calls if incident.course else 0,
         peak=_peak(incident, head),
-        peak_at=incident.course.peak_at if incident.course else None,
+        peak_at=_peak_at(incident, head),
         back_to=_back_to(incident, head),
         over=_over(head, _back_to(incident, head)),
         ended_with=_ended_with(incident),
@@ -243,9 +249,29 @@ def dedup_key(incident: Incident, settings: AlertSettings) -> str:
 
 
 def _peak(incident: Incident, head: Finding) -> str | None:
-    """The worst level of the title's series, as the calls tell it."""
-    level = incident.course.peak if incident.course else None
-    return None if level is None else quantity(level, head.unit)
+    """The worst level of the title's series, as the calls tell it, and no better than any that readers were told."""
+    peak, told = incident.course.peak if incident.course else None, _worst_told(incident, head)
+    if peak is None and told == head.observed:
+        return None
+    levels = [level for level in (peak, told) if level is not None]
+    return quantity(max(levels, key=lambda level: level * head.direction), head.unit) if levels else None
+
+
+def _peak_at(incident: Incident, head: Finding) -> float | None:
+    """When the worst level was, where the calls tell it."""
+    course, told = incident.course, _worst_told(incident, head)
+    if course is None or course.peak is None or (told is not None and (told - course.peak) * head.direction > 0):
+        return None
+    return course.peak_at
+
+
+def _worst_told(incident: Incident, head: Finding) -> float | None:
+    return incident.members[series_key(head)].worst
+
+
+def _is_rule(lead: Finding) -> bool:
+    """Whether its text tells of a configured rule and not of a cause."""
+    return lead.bound is not None and lead.cause.confidence == "unknown" and lead.metric not in {"delivery", "storm"}
 
 
 def _back_to(incident: Incident, head: Finding) -> str | None:

@@ -31,13 +31,14 @@ def series_key(finding: Finding) -> str:
 class Member:
     """One series of an incident: its latest finding that told of a change, and where it stands since when.
 
-    ``end`` is the finding that cleared it.
+    ``end`` is the finding that cleared it, ``worst`` the farthest level that any finding told of.
     """
 
     finding: Finding
     state: MemberState
     since: float
     end: Finding | None = None
+    worst: float | None = None
 
 
 @dataclass(slots=True)
@@ -70,7 +71,8 @@ class Incident:
     moment once it is. ``seq`` numbers the events of the incident from 1 (0: nobody was told yet). ``subject`` is the
     title at opening and never changes, so that mail stays in one thread. ``unlisted`` counts series beyond
     `MAX_MEMBERS`. ``severity`` is the worst that any series had. ``told_at`` is when the message reached readers
-    that opened it or made it more severe; escalation counts from there.
+    that opened it or made it more severe; escalation counts from there. ``told_key`` is the series of the title that
+    readers were told last.
     """
 
     id: str
@@ -96,6 +98,7 @@ class Incident:
     reopened: int = 0
     ack: Acknowledgement | None = None
     told_at: float | None = None
+    told_key: str = ""
     escalated: int = 0
     extra_usd: float | None = None
     counted_to: float = 0.0
@@ -113,8 +116,11 @@ class Incident:
     def headline(self) -> Finding:
         """The finding for the title: where it shows most clearly, as cost per call where money is the matter.
 
-        A segment stands for the whole workflow when the change is at least twice as large in it.
+        A segment stands for the whole workflow when the change is at least twice as large in it. What is over is told
+        of the series whose change readers were told.
         """
+        if self.state == "resolved" and self.told_key in self.members:
+            return self.members[self.told_key].finding
         lead = self.lead
         if lead.family == "cost" and lead.metric != "calls":
             paid = [f for f in self._known("cost_per_call", "usd") if f.segment == lead.segment]
@@ -163,7 +169,11 @@ class Incident:
 
     def put(self, finding: Finding, since: float) -> None:
         """Set the member of the finding's series to firing, and choose the lead anew."""
-        self.members[series_key(finding)] = Member(finding, "firing", since)
+        key = series_key(finding)
+        known = self.members.get(key)
+        levels = [level for level in (finding.observed, known.worst if known else None) if level is not None]
+        worst = max(levels, key=lambda level: level * finding.direction, default=None)
+        self.members[key] = Member(finding, "firing", since, worst=worst)
         self.lead_key = series_key(leading([m.finding for m in self.members.values()], self.family))
 
     def holds(self, state: MemberState) -> bool:

@@ -116,6 +116,7 @@ def _end_rows(message: Message, zone: str) -> list[Row]:
         Row("Cost", _total(message)),
         Row("Now", _now_at(message)),
         Row("Where", where(message)),
+        Row("Rule", message.rule),
         Row("Cause", _cause(message)),
         Row("Closed", _closed(message)),
     ]
@@ -182,6 +183,7 @@ def _why(message: Message, zone: str) -> list[Row]:
             gap = f", {duration(before)} before" if before > 0 else f", {duration(-before)} after it began"
         changed = f"{message.marker}: {moment(message.marker_at, zone)}{gap}"
     return [
+        Row("Rule", message.rule),
         Row(_CAUSE_LABEL[message.confidence], _cause(message)),
         Row("Changed", changed),
         Row("How sure", _how_sure(message)),
@@ -212,6 +214,8 @@ def _before(message: Message) -> str:
     times = {0: "", 1: "once before in this workflow and family"}.get(
         message.previous, f"{message.previous} times before in this workflow and family"
     )
+    if message.is_about_us:  # those before may be of other channels
+        times = ""
     swings = "it swings round its limit, so the end is confirmed for longer" if message.flapping else ""
     return "; ".join(part for part in (times, swings) if part)
 

@@ -114,6 +114,7 @@ class IncidentLine(Answer):
     confidence: str
     evidence: list[str]
     ruled_out: list[str]
+    trace_ids: list[str]
     marker: str | None
     marker_at: float | None
     usd_per_hour: float | None

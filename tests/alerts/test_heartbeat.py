@@ -1,6 +1,7 @@
 """The dead-man switch and the links in messages."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -9,6 +10,7 @@ import pytest
 from driftbell.alerts.heartbeat import Pulse
 from driftbell.alerts.links import Linker, allowed
 from driftbell.alerts.proof import check_message
+from driftbell.alerts.render import rows
 from driftbell.alerts.settings import AlertSettings, Heartbeat, Links
 
 
@@ -67,3 +69,13 @@ def test_a_right_that_was_taken_away_ends_at_once(links: Links, t0: float) -> No
 def test_without_a_key_links_lead_to_the_page_and_give_no_right(t0: float) -> None:
     plain = Links(page_url="https://bell.example")
     assert not allowed(plain, "ack", "inc-1", "9999999999", "", now=t0)
+
+
+def test_a_test_message_has_no_link_to_an_incident_that_there_is_none(links: Links, t0: float) -> None:
+    assert Linker(links).links(check_message("x", AlertSettings(), t0)) == []
+
+
+def test_nobody_is_asked_for_a_verdict_on_a_broken_channel_nor_told_of_other_ones(links: Links, t0: float) -> None:
+    message = replace(check_message("x", AlertSettings(), t0), transition="opened", previous=2)
+    assert set(dict(Linker(links).links(message))) == {"Incident", "Acknowledge", "Silence 4 h"}
+    assert "Before" not in {row.label for row in rows(message, "UTC")}

@@ -11,14 +11,16 @@ from hypothesis import strategies as st
 from sqlite_utils import Database
 
 from driftbell.alerts import history
+from driftbell.alerts.impact import Course, Impact
 from driftbell.alerts.incident import IncidentChange, apply
 from driftbell.alerts.line import incident_line
-from driftbell.alerts.message import build
+from driftbell.alerts.message import build, decode
 from driftbell.alerts.record import Incident
+from driftbell.alerts.render import rows
 from driftbell.alerts.schema import MIGRATIONS
 from driftbell.alerts.settings import AlertSettings
 from driftbell.collectors.store import Store
-from driftbell.detectors.finding import Cause, Finding
+from driftbell.detectors.finding import Bound, Cause, Finding
 
 HOUR = 3600.0
 Make = Callable[..., Finding]
@@ -323,3 +325,59 @@ def test_whatever_one_series_does_in_a_day_there_are_few_messages(steps: list[tu
         )  # fmt: skip
         apply(db, [found], now, SETTINGS)
     assert db.execute("SELECT count(*) FROM notifications").fetchone()[0] <= 12
+
+
+def test_an_end_speaks_of_the_series_that_readers_were_told_of(store: Store, make: Make, t0: float) -> None:
+    whole = make(metric="ai_share", unit="share", direction=1, segment=None, observed=0.19, usual=0.10)
+    part = replace(whole, segment="amer", observed=0.25)
+    cycle(store, whole.ts, whole, part)
+    later = t0 + HOUR
+    cycle(store, later, replace(at(whole, later, "updated"), observed=0.11), replace(at(part, later), observed=0.5))
+    cycle(store, t0 + 2 * HOUR, at(whole, t0 + 2 * HOUR, "cleared"), at(part, t0 + 2 * HOUR, "cleared"))
+    cycle(store, t0 + 9 * HOUR)
+    message = build(only(store), "resolved", "all_series_cleared", t0 + 9 * HOUR, SETTINGS)
+    assert "(10% -> 19%)" in message.subject
+    assert (message.segment, message.usual) == (None, "10%")
+
+
+def test_the_worst_is_never_better_than_what_readers_were_told(store: Store, make: Make, t0: float) -> None:
+    cycle(store, make().ts, make(observed=0.08))
+    cycle(store, t0 + HOUR, at(make(observed=0.05), t0 + HOUR, "updated"))
+    cycle(store, t0 + 2 * HOUR, at(make(), t0 + 2 * HOUR, "cleared"))
+    cycle(store, t0 + 9 * HOUR)
+    incident = only(store)
+    for seen, said in ((0.06, ("8.0c", None)), (0.09, ("9.0c", t0))):
+        incident.course = Course(calls=900, peak=seen, peak_at=t0)
+        message = build(incident, "resolved", "all_series_cleared", t0 + 9 * HOUR, SETTINGS)
+        assert (message.peak, message.peak_at) == said
+
+
+def test_nothing_is_ruled_out_of_the_segments_where_one_of_them_shows_it(store: Store, make: Make) -> None:
+    cause = Cause(ruled_out=("model mix", "segment: all moved alike"))
+    cycle(store, make().ts, make(cause=cause))
+    (row,) = store.read().execute("SELECT message FROM notifications").fetchall()
+    message = decode(row[0])
+    assert (message.segment, message.ruled_out) == ("high-risk", ("model mix",))
+
+
+def test_a_configured_limit_is_told_as_the_rule_and_not_as_the_cause(store: Store, make: Make) -> None:
+    text = "The configured limit: over 5 s for 15 min."
+    broken = make(metric="latency_ms", unit="ms", family="reliability", observed=9300.0, usual=None,
+                  cause=Cause(text=text), bound=Bound(5000.0, "p95"))  # fmt: skip
+    cycle(store, broken.ts, broken)
+    (row,) = store.read().execute("SELECT message FROM notifications").fetchall()
+    said = {row.label: row.text for row in rows(decode(row[0]), "UTC")}
+    assert (said["Rule"], said["Cause"]) == (text, "not found")
+
+
+def test_a_line_of_json_names_the_calls_that_show_it(store: Store, make: Make) -> None:
+    class Look:
+        def impact(self, _incident: Incident, _now: float) -> Impact:
+            return Impact(trace_ids=("a" * 32, "b" * 32))
+
+        def course(self, _incident: Incident, _now: float) -> Course:
+            return Course()
+
+    with store.write() as tx:
+        apply(tx, [make()], make().ts, SETTINGS, look=Look())
+    assert incident_line(only(store))["trace_ids"] == ["a" * 32, "b" * 32]
