@@ -56,8 +56,12 @@ class Api:
         return [
             Operation("GET", f"{at}/workflows", "Workflows that were seen", self.workflows, answer.Workflows),
             Operation("GET", f"{at}/calls", "Calls in order of time", self.calls, answer.Calls, ask.CallsQuery),
-            Operation("GET", f"{at}/usage", "Sums over calls", self.usage, answer.UsageAnswer, ask.UsageQuery),
-            Operation("GET", f"{at}/points", "What detectors see", self.points, answer.Points, ask.PointsQuery),
+            Operation(
+                *("GET", f"{at}/usage", "Sums over calls", self.usage, answer.UsageAnswer, ask.UsageQuery), shared=True
+            ),
+            Operation(
+                *("GET", f"{at}/points", "What detectors see", self.points, answer.Points, ask.PointsQuery), shared=True
+            ),
             Operation("GET", f"{at}/incidents", "Incidents", self.incidents, answer.Incidents, ask.IncidentsQuery),
             Operation("GET", one, "One incident", self.incident, answer.IncidentWhole, fails=(404,)),
             Operation("GET", f"{one}/events", "Decisions about it", self.events, answer.Events, fails=(404,)),

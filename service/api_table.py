@@ -1,5 +1,6 @@
 """The table of the API: what each operation takes and answers. The routes and the description are made from it."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, TypeVar
@@ -12,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from driftbell.service import api_input as given
+from driftbell.service.sharing import Shared, Worked
 
 READERS = 4
 """Questions that are answered at the same time; more of them would only take the interpreter from the receiver."""
@@ -70,6 +72,8 @@ class Operation(Generic[Q, B]):
     body: type[B] = Body  # type: ignore[assignment]
     status: int = 200
     fails: tuple[int, ...] = ()
+    shared: bool = False
+    """Whether one answer may serve all who ask the same within some seconds (see `sharing`)."""
 
     @property
     def posts(self) -> bool:
@@ -83,6 +87,7 @@ class Table:
 
     operations: Sequence[Operation[Any, Any]]
     _reading: anyio.CapacityLimiter | None = field(default=None, init=False)
+    _sharing: Shared = field(default_factory=Shared, init=False)
 
     def routes(self) -> list[Route]:
         """The routes in the order of the table."""
@@ -107,7 +112,15 @@ class Table:
         body = await given.body(request, operation.body) if operation.posts else operation.body()
         asked = Asked(query, body, request.path_params.get("id", ""))
         limiter = self._readers() if operation.method == "GET" else None
-        return await anyio.to_thread.run_sync(_respond, operation, asked, limiter=limiter)
+
+        async def work() -> Worked:
+            return await anyio.to_thread.run_sync(_respond, operation, asked, limiter=limiter)
+
+        if operation.shared:
+            body = await self._sharing.answer(f"{operation.path} {asked.id} {query.model_dump_json()}", work)
+        else:
+            body = (await work()).body
+        return Response(body, operation.status, media_type="application/json")
 
     def _readers(self) -> anyio.CapacityLimiter:
         if self._reading is None:  # it belongs to the event loop, which does not run yet when the table is made
@@ -115,5 +128,7 @@ class Table:
         return self._reading
 
 
-def _respond(operation: Operation[Any, Any], asked: Asked[Any, Any]) -> Response:
-    return JSONResponse(operation.run(asked), status_code=operation.status)
+def _respond(operation: Operation[Any, Any], asked: Asked[Any, Any]) -> Worked:
+    began = time.thread_time()
+    body = bytes(JSONResponse(operation.run(asked)).body)
+    return Worked(body, time.thread_time() - began)
