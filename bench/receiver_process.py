@@ -5,6 +5,7 @@ KEYS is how many new keys are held before they are sorted, to see that happen wi
 """
 
 import asyncio
+import gc
 import sys
 import threading
 from pathlib import Path
@@ -42,6 +43,7 @@ def main() -> None:
     """Run until SIGTERM."""
     if len(sys.argv) > 3:
         recent.MOVED_AT = int(sys.argv[3])
+    gc.set_threshold(50_000, 20, 50)  # as the service does
     store = Store.open(Path(sys.argv[1]))
     stop = threading.Event()
     refreshing = threading.Thread(target=refresh, args=(store, stop, 1.0))

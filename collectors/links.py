@@ -1,7 +1,9 @@
 """Keys by which spans of different traces belong together."""
 
 import hashlib
+import struct
 import zlib
+from collections.abc import Sequence
 
 from driftbell.collectors.dialects import values
 from driftbell.collectors.dialects.read import read
@@ -85,6 +87,12 @@ def response_number(response_id: str) -> int:
     """The number (signed, its lowest bits zero) under which the response of whatever service is found."""
     found = hashlib.blake2b(response_id.encode("utf-8", "replace"), digest_size=8).digest()
     return int.from_bytes(found, "big", signed=True) & ~DETAIL
+
+
+def response_numbers(response_ids: Sequence[str]) -> list[int]:
+    """`response_number` of each."""
+    made = [hashlib.blake2b(one.encode("utf-8", "replace"), digest_size=8).digest() for one in response_ids]
+    return [number & ~DETAIL for number in struct.unpack(f">{len(made)}q", b"".join(made))]
 
 
 def detail(name: str) -> int:

@@ -59,6 +59,8 @@ PLACES = {name: at for at, name in enumerate(FIELDS)}
 """Where the value of a field stands among those of a span."""
 _WORD = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:@/+-"
 _NOT_WORDS = ("null", "None")
+_ODD_SIZE = 4
+"""Their number of bytes."""
 _MOST_INT_BYTES = 7
 
 
@@ -73,6 +75,45 @@ class Column(NamedTuple):
     parse: Callable[[bytes], Value | None]
     place: int | None
     memo: dict[bytes, Value] | None
+
+    def value(self, raw: bytes) -> Value | None:
+        """The value of one attribute, ``None`` if it is not of this column."""
+        memo = self.memo
+        if memo is not None and (value := memo.get(raw)) is not None:
+            return value
+        head = self.heads.get(len(raw))
+        if head is None or not raw.startswith(head[0]):
+            return None
+        value = self.parse(raw[head[1] :])
+        if memo is not None and value is not None:
+            if len(memo) >= MEMO:
+                memo.clear()
+            memo[raw] = value
+        return value
+
+    def read(self, raws: Sequence[bytes]) -> list[Value | None]:
+        """`value` of each."""
+        if self.memo is None:
+            return self._words(raws) or list(map(self.value, raws))
+        found: list[Value | None] = list(map(self.memo.get, raws))
+        if None in found:
+            found = [self.value(raw) if value is None else value for raw, value in zip(raws, found, strict=True)]
+        return found
+
+    def _words(self, raws: Sequence[bytes]) -> list[Value | None] | None:
+        """`value` of texts that are equally long; ``None`` if they are not, or not all of them plain words."""
+        size = len(raws[0])
+        head = self.heads.get(size)
+        if self.parse is not _word or head is None or size - head[1] == _ODD_SIZE or set(map(len, raws)) != {size}:
+            return None
+        first, skip = head
+        if {raw[:skip] for raw in raws} != {first}:
+            return None
+        whole = b"".join([raw[skip:] for raw in raws])
+        if whole.translate(None, _WORD):
+            return None
+        text, width = whole.decode(), size - skip
+        return [text[at : at + width] for at in range(0, len(text), width)]
 
 
 @dataclass(slots=True)
@@ -100,24 +141,12 @@ class Shape:
     def fill(self, raws: Sequence[bytes]) -> list[Value | None] | None:
         """The varying values by place, or ``None`` if ``raws`` are not of this shape."""
         found: list[Value | None] = [None] * self.size
-        for at, heads, parse, place, memo in self.columns:
-            raw = raws[at]
-            if memo is not None and (value := memo.get(raw)) is not None:
-                if place is not None:
-                    found[place] = value
-                continue
-            head = heads.get(len(raw))
-            if head is None or not raw.startswith(head[0]):
-                return None
-            value = parse(raw[head[1] :])
+        for column in self.columns:
+            value = column.value(raws[column.at])
             if value is None:
                 return None
-            if place is not None:
-                found[place] = value
-            if memo is not None:
-                if len(memo) >= MEMO:
-                    memo.clear()
-                memo[raw] = value
+            if column.place is not None:
+                found[column.place] = value
         return found
 
 

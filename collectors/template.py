@@ -5,12 +5,12 @@ only if the two readings differ in just these values does the kind become a temp
 read by taking out its values, so what a span means is still decided in one place.
 """
 
-import hashlib
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import repeat
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -19,12 +19,12 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as SpanMessage
 
 from driftbell.collectors import otlp_protobuf
+from driftbell.collectors.block import BLOCK, fit, hashed, is_plain, is_some, signature
 from driftbell.collectors.dialects.kinds import EVENT_NAMES, connects
 from driftbell.collectors.dialects.read import read
 from driftbell.collectors.dialects.timing import SLACK_S
-from driftbell.collectors.otlp import MalformedError, Refusal, RejectedError, is_sampled
+from driftbell.collectors.otlp import MalformedError, Refusal, RejectedError
 from driftbell.collectors.part import Part
-from driftbell.collectors.reading import event_matters
 from driftbell.collectors.reports import is_report
 from driftbell.collectors.rows import digest
 from driftbell.collectors.shape import FIELDS, KEPT_FROM, PLACES, Shape, Value, shape_of, widened
@@ -48,8 +48,8 @@ _INPUT, _OUTPUT, _CACHED, _WRITTEN, _TOTAL = (
 )
 _USER, _TTFT_S, _TTFT_MS, _COST = (PLACES[name] for name in ("user_id", "ttft_s", "ttft_ms", "cost"))
 _COST_FACTS = ("provider_cost", "reported_cost", "cost")
-_NO_TRACE, _NO_SPAN = bytes(16), bytes(8)
-_MOST_NANOS = 1 << 62
+FEW = 8
+"""Spans of one scope in a request up to which each is read by itself."""
 
 
 @dataclass(slots=True, eq=False)
@@ -80,7 +80,7 @@ class Template:
         elif output is not None and not output:
             return None
         if given[_USER] is not None and not self.part.own:
-            given[_USER] = _hashed(given[_USER])
+            given[_USER] = hashed(given[_USER])
         first = given[_TTFT_S] if given[_TTFT_MS] is None else given[_TTFT_MS] / 1e3  # type: ignore[operator]
         if first is not None:
             if first > end * NANO - start * NANO + SLACK_S:  # type: ignore[operator]
@@ -147,11 +147,25 @@ class Templates:
         """
         for resource, scope, spans in scoped_spans(body):
             _resource(resource), _scope(scope)  # both have to be valid
-            for message in spans:
-                yield self._fitting(resource, scope, message) or self._unfitting(resource, scope, message)
+            for first in range(0, len(spans), BLOCK):
+                messages = spans[first : first + BLOCK]
+                fitted = self._fitted(resource, scope, messages)
+                for message, filled in zip(messages, fitted, strict=True):
+                    yield filled or self._one(resource, scope, message)
+
+    def _fitted(self, resource: bytes, scope: bytes, messages: Sequence[Any]) -> Iterable[Filled | None]:
+        """What those say that fit templates known by now."""
+        if len(messages) < FEW:
+            return repeat(None, len(messages))
+        sizes = {len(message.attributes) for message in messages}
+        known = {size: shapes for size in sizes if (shapes := self._shapes.get((resource, scope, size)))}
+        return fit(known, messages) if known else repeat(None, len(messages))
+
+    def _one(self, resource: bytes, scope: bytes, message: Any) -> Filled | Span | Refusal:
+        return self._fitting(resource, scope, message) or self._unfitting(resource, scope, message)
 
     def _fitting(self, resource: bytes, scope: bytes, message: Any) -> Filled | None:
-        if message.trace_state and is_sampled(message.trace_state):
+        if is_some(message):
             return None
         raws = list(message.attributes)
         trace, span, parent = message.trace_id, message.span_id, message.parent_span_id
@@ -159,13 +173,13 @@ class Templates:
         for shape in self._shapes.get((resource, scope, len(raws)), ()):
             if shape.wild:
                 continue
-            key = (message.name, message.kind, message.status, _signature(message), shape.fixed(raws))
+            key = (message.name, message.kind, message.status, signature(message), shape.fixed(raws))
             template = shape.templates.get(key)
             if template is None:
                 continue
             shape.hits += 1
             given = shape.fill(raws)
-            if given is None or not _is_plain(trace, span, parent, start, end):
+            if given is None or not is_plain(trace, span, parent, start, end):
                 return None
             values = template.values(given, start, end)
             return None if values is None else (template, trace, span, parent, start, end, values)
@@ -204,7 +218,7 @@ class Templates:
             elif len(shape.templates) >= GIVEN_UP_AT and shape.hits < WORTH * len(shape.templates):
                 shape.give_up()
                 return
-        key = (message.name, message.kind, message.status, _signature(message), shape.fixed(raws))
+        key = (message.name, message.kind, message.status, signature(message), shape.fixed(raws))
         if key in shape.templates or key[3] is True:
             return
         self._count += 1
@@ -212,39 +226,6 @@ class Templates:
             self._shapes.clear()
             self._count = 0
         shape.templates[key] = _template(shape, raws, span)
-
-
-def _is_plain(trace: bytes, span: bytes, parent: bytes, start: int, end: int) -> bool:
-    """Whether ids and times need no second look."""
-    ids = len(trace) == 16 and len(span) == 8 and trace != _NO_TRACE and span != _NO_SPAN
-    return ids and (not parent or (len(parent) == 8 and parent != _NO_SPAN)) and 0 < start <= end < _MOST_NANOS
-
-
-def _signature(message: Any) -> object:
-    """The names of a span's events; ``True``, which no template has, if one of them may mean something."""
-    events = list(message.events)
-    if not events:
-        return None
-    if len(events) == 1:
-        return _event_name(events[0]) or True
-    names = {_event_name(raw) for raw in events}
-    if None in names:
-        return True
-    return names.pop() if len(names) == 1 else frozenset(names)
-
-
-def _event_name(raw: bytes) -> str | None:
-    return _event_of(raw[9:] if raw[:1] == b"\x09" else raw)
-
-
-@lru_cache(maxsize=4096)
-def _event_of(raw: bytes) -> str | None:
-    """The name of an event that means nothing to anybody; its time may have been cut off."""
-    try:
-        name = SpanMessage.Event.FromString(raw).name
-    except DecodeError:
-        return None
-    return None if event_matters(name) else name
 
 
 def _template(shape: Shape, raws: Sequence[bytes], span: Span) -> Template | None:
@@ -318,11 +299,6 @@ def _other(value: object) -> Any:
     if isinstance(value, str):
         return f"{value[:40]}-other"
     return value + 3 if isinstance(value, int) else float(value) + 0.5  # type: ignore[arg-type]
-
-
-@lru_cache(maxsize=8192)
-def _hashed(user: str) -> str:
-    return hashlib.blake2b(user.encode(), digest_size=8).hexdigest()
 
 
 @lru_cache(maxsize=1024)
