@@ -16,12 +16,12 @@ from driftbell.alerts.weekly.letter import compose
 from driftbell.alerts.weekly.numbers import Facts, weekly_numbers
 from driftbell.alerts.weekly.render import render
 from driftbell.alerts.weekly.settings import EVERYONE, WeeklySettings
-from driftbell.alerts.weekly.tally import HISTOGRAMS
 from driftbell.alerts.weekly.weeks import EARLIER_WEEKS, Days, week_named
 from driftbell.collectors.call import Call, Judgement, Source
-from driftbell.collectors.point import Point, PointKey, merge
+from driftbell.collectors.point import PointKey, merge
 from driftbell.collectors.press import press, release
 from driftbell.collectors.rollup import rollup
+from driftbell.collectors.sums import Stored, read_stored
 
 DAY = 86_400
 MAX_SECONDS, MAX_MB = 10.0, 500.0
@@ -60,15 +60,15 @@ def day_texts(count: int, chance: random.Random) -> list[str]:
 
 def points(
     texts: list[bytes], days: Days, workflows: int, slices: int, weeks: int, earlier: int = 0
-) -> Iterator[Point]:
+) -> Iterator[Stored]:
     """Day points as a store would give them: decoded one after the other, the earlier weeks of a workflow last."""
-    starts = [(int(edge), HISTOGRAMS) for edge in days.edges[Days.count - 7 * weeks : -1]]
-    starts += [(int(days.start) - DAY * (i + 1), frozenset()) for i in range(7 * earlier)]
+    starts = [int(edge) for edge in days.edges[Days.count - 7 * weeks : -1]]
+    starts += [int(days.start) - DAY * (i + 1) for i in range(7 * earlier)]
     for number in range(workflows):
-        for day, (start, histograms) in enumerate(starts):
+        for day, start in enumerate(starts):
             for slice_ in range(slices):
                 key = PointKey(start, f"workflow-{number}", f"s{slice_}", None, f"m{slice_ % 2}", "v1")
-                yield Point.decode(key, release(texts[(number + day * 7 + slice_) % len(texts)]), histograms)
+                yield read_stored(key, release(texts[(number + day * 7 + slice_) % len(texts)]))
 
 
 def main() -> None:

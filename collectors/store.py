@@ -27,7 +27,7 @@ from driftbell.collectors.query import CallPage, Usage
 from driftbell.collectors.retention import RetentionPolicy
 from driftbell.collectors.rollup import MINUTE
 from driftbell.collectors.search import Found, Slice, Wanted, search, slices
-from driftbell.collectors.sums import load_sums
+from driftbell.collectors.sums import Stored, load_stored, load_sums
 from driftbell.collectors.totals import Totals, count_points, load_totals
 from driftbell.collectors.trust import TrustPoint
 from driftbell.collectors.workflows import Workflow, Workflows, load_workflows
@@ -165,6 +165,10 @@ class Store:
     ) -> Iterator[Point]:
         """Like `points`, but only ``histograms`` have their buckets, and few points are held at a time."""
         return load_sums(self.read(), workflow, since, until, resolution, histograms)
+
+    def stored(self, workflow: str, since: float, until: float, resolution: Resolution) -> Iterator[Stored]:
+        """Like `points`, as they are stored: to be added up. Few are held at a time."""
+        return load_stored(self.read(), workflow, since, until, resolution)
 
     def totals(self, since: float, until: float, resolution: Resolution = "hour") -> Iterator[Totals]:
         """What the points of every workflow add up to, per interval that starts in ``[since, until)``."""

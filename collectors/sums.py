@@ -1,7 +1,11 @@
-"""Stored points read without the histograms that nobody needs: counts, sums and the few histograms asked for."""
+"""Stored points read without what nobody needs of them: without most histograms, or without making points at all."""
 
 import sqlite3
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import orjson
 
 from driftbell.collectors.point import Point, PointKey
 from driftbell.collectors.press import release
@@ -9,6 +13,39 @@ from driftbell.collectors.rollup import MINUTE
 
 RESOLUTIONS = {"minute": MINUTE, "hour": 60 * MINUTE, "day": 24 * 60 * MINUTE}
 """Length of an interval in seconds."""
+
+
+class Stored(NamedTuple):
+    """A point as it is stored, to be added up without making a `Point` of it.
+
+    ``rates``: name -> ``[hits, trials]``. ``quantities``: name -> ``[count, total]``, which buckets may follow, each
+    with its count. ``users``: calls of the heaviest users.
+    """
+
+    key: PointKey
+    calls: int
+    manual: int
+    rates: Mapping[str, Sequence[int]]
+    quantities: Mapping[str, Sequence[float]]
+    users: Mapping[str, int]
+
+
+def read_stored(key: PointKey, text: str) -> Stored:
+    """Read what `Point.encode` wrote."""
+    body = orjson.loads(text)
+    return Stored(key, body["c"], body.get("m", 0), body.get("r", {}), body.get("q", {}), body.get("u", {}))
+
+
+def stored_of(point: Point) -> Stored:
+    """What would be stored of ``point``."""
+    return read_stored(point.key, point.encode())
+
+
+@lru_cache(maxsize=10_000)
+def names_of(text: str) -> tuple[str | None, str | None, str | None, str | None]:
+    """Segment, risk tier, model and prompt version out of the JSON list in which they are stored."""
+    segment, risk_tier, model, prompt_version = orjson.loads(text)
+    return segment, risk_tier, model, prompt_version
 
 
 def load_sums(
@@ -20,6 +57,19 @@ def load_sums(
     histograms: Container[str] = (),
 ) -> Iterator[Point]:
     """The points of a workflow that start in ``[since, until)``, by start; only ``histograms`` have their buckets."""
+    for key, body in _bodies(db, workflow, since, until, resolution):
+        yield Point.decode(key, body, histograms)
+
+
+def load_stored(db: sqlite3.Connection, workflow: str, since: float, until: float, resolution: str) -> Iterator[Stored]:
+    """Like `load_sums`, as it is stored."""
+    for key, body in _bodies(db, workflow, since, until, resolution):
+        yield read_stored(key, body)
+
+
+def _bodies(
+    db: sqlite3.Connection, workflow: str, since: float, until: float, resolution: str
+) -> Iterator[tuple[PointKey, str]]:
     found = db.execute(
         "SELECT p.start, p.segment, p.risk_tier, p.model, p.prompt_version, p.body FROM workflows w "
         "JOIN points p ON p.workflow = w.id WHERE w.name = ? AND p.resolution = ? AND p.start >= ? AND p.start < ? "
@@ -27,5 +77,4 @@ def load_sums(
         (workflow, RESOLUTIONS[resolution], since, until),
     )
     for start, segment, risk_tier, model, prompt_version, body in found:
-        key = PointKey(start, workflow, segment, risk_tier, model, prompt_version)
-        yield Point.decode(key, release(body), histograms)
+        yield PointKey(start, workflow, segment, risk_tier, model, prompt_version), release(body)

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
+from driftbell.alerts.weekly.adding import tally
 from driftbell.alerts.weekly.figure import Draft, Figure, Measure, measures_of
 from driftbell.alerts.weekly.groups import few_people, groups_of, may_show_people
 from driftbell.alerts.weekly.money import Budget, Money, budget_of, money_of
 from driftbell.alerts.weekly.outcome import Outcome, outcome_of
 from driftbell.alerts.weekly.settings import EVERYONE, Recipient, WeeklySettings, WorkflowSettings
-from driftbell.alerts.weekly.tally import Only, Series, WorkflowTally, tally
+from driftbell.alerts.weekly.tally import Only, Series, WorkflowTally
 from driftbell.alerts.weekly.told import Change, Told, changes_of
 from driftbell.alerts.weekly.typical import percentiles, review_of
 from driftbell.alerts.weekly.unseen import complete_weeks, unseen_of
@@ -22,6 +23,7 @@ from driftbell.alerts.weekly.verdict import Verdict, Worth, compare, discoveries
 from driftbell.alerts.weekly.weeks import USUAL_WEEKS, WEEK_DAYS, Days, Week
 from driftbell.collectors.call import Marker
 from driftbell.collectors.point import Point
+from driftbell.collectors.sums import Stored
 from driftbell.detectors.decomposition import UnitPrices
 
 NO_DIRECTION: tuple[Verdict, str] = ("Same", "neither good nor bad")
@@ -140,7 +142,7 @@ class Facts:
 
 
 def weekly_numbers(
-    points: Iterable[Point], week: Week, facts: Facts, settings: WeeklySettings, recipient: Recipient
+    points: Iterable[Point | Stored], week: Week, facts: Facts, settings: WeeklySettings, recipient: Recipient
 ) -> WeeklyNumbers:
     """The numbers of ``week`` for what ``recipient`` reads.
 
@@ -149,7 +151,7 @@ def weekly_numbers(
     A workflow without a single call in five weeks does not appear.
     """
     days = Days(week)
-    tallies = tally((point for point in points if recipient.reads(point.key.workflow)), days)
+    tallies = tally(points, days, recipient)
     sheets = []
     for name, found in sorted(tallies.items()):
         chosen = settings.of(name)

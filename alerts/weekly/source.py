@@ -13,12 +13,12 @@ from driftbell.alerts.phrases import cause_words
 from driftbell.alerts.record import Incident
 from driftbell.alerts.weekly.numbers import Facts
 from driftbell.alerts.weekly.settings import Recipient
-from driftbell.alerts.weekly.tally import HISTOGRAMS
 from driftbell.alerts.weekly.told import Told
 from driftbell.alerts.weekly.weeks import HOUR, Days, Week
 from driftbell.alerts.wording import percent
 from driftbell.collectors.point import Point
-from driftbell.collectors.store import Resolution, Store
+from driftbell.collectors.store import Store
+from driftbell.collectors.sums import Stored
 from driftbell.collectors.trust import TrustPoint
 from driftbell.detectors.decomposition import UnitPrices
 
@@ -30,7 +30,7 @@ TELL_LOSS = 0.001
 class Source(Protocol):
     """What a summary is made from."""
 
-    def points(self, week: Week, recipient: Recipient, only: str = "*") -> Iterator[Point]:
+    def points(self, week: Week, recipient: Recipient, only: str = "*") -> Iterator[Point | Stored]:
         """The points of the five weeks, none of which straddles a local midnight, then days of the weeks before.
 
         One workflow after the other. ``only`` is a pattern of the workflows to read.
@@ -50,7 +50,7 @@ class StoreSource:
     prices: Mapping[str, UnitPrices] = field(default_factory=dict)
     promised_false_pages: float | None = None
 
-    def points(self, week: Week, recipient: Recipient, only: str = "*") -> Iterator[Point]:
+    def points(self, week: Week, recipient: Recipient, only: str = "*") -> Iterator[Point | Stored]:
         """See `Source.points`; few points are held at a time."""
         days = Days(week)
         self.store.refresh_all()
@@ -58,27 +58,24 @@ class StoreSource:
             if recipient.reads(workflow.name) and fnmatchcase(workflow.name, only):
                 yield from self._of(workflow.name, days)
                 first = days.earlier[0] - DAY / 2
-                yield from self.store.sums(workflow.name, first, days.start - DAY / 2, "day")
+                yield from self.store.stored(workflow.name, first, days.start - DAY / 2, "day")
 
-    def _of(self, workflow: str, days: Days) -> Iterator[Point]:
+    def _of(self, workflow: str, days: Days) -> Iterator[Point | Stored]:
         if days.whole_days:
-            yield from self._stored(workflow, days.start, days.end, "day")
+            yield from self.store.stored(workflow, days.start, days.end, "day")
         elif days.whole_hours:
-            yield from self._stored(workflow, days.start, days.end, "hour")
+            yield from self.store.stored(workflow, days.start, days.end, "hour")
         else:
             yield from self._split_hours(workflow, days)
 
-    def _stored(self, workflow: str, since: float, until: float, resolution: Resolution) -> Iterator[Point]:
-        return self.store.sums(workflow, since, until, resolution, HISTOGRAMS)
-
-    def _split_hours(self, workflow: str, days: Days) -> Iterator[Point]:
+    def _split_hours(self, workflow: str, days: Days) -> Iterator[Point | Stored]:
         """Hours, but minutes where a local day starts within one.
 
         The minutes are made from the calls, which are kept longer; where those are gone too, the hour counts
         towards the day in which it starts.
         """
         split = {edge // HOUR * HOUR for edge in days.edges}
-        for point in self._stored(workflow, min(split), days.end, "hour"):
+        for point in self.store.stored(workflow, min(split), days.end, "hour"):
             hour = point.key.minute
             if hour not in split:
                 yield point

@@ -1,12 +1,14 @@
-"""Points -> sums per local day and slice: the one pass over the data that every number rests on."""
+"""What is kept of a workflow: sums per local day and slice, on which every number rests."""
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import add, sub
 
+import numpy as np
+
 from driftbell.alerts.weekly.weeks import EARLIER_WEEKS, WEEK_DAYS, Days
-from driftbell.collectors.point import Point, PointKey, Quantity
+from driftbell.collectors.point import Point, Quantity
 
 MAX_NAMES = 200
 """Evaluations and outcomes kept per workflow; the rest is counted as left out."""
@@ -54,8 +56,16 @@ class WorkflowTally:
         series = take(self.before)
         return list(zip(series.hits, series.trials, strict=True))[self.before.first : EARLIER_WEEKS]
 
+    _made: "dict[tuple[str, Only | None], Series]" = field(default_factory=dict, repr=False, compare=False)
+
     def series(self, name: str, only: "Only | None" = None) -> "Series":
         """The measure by day, over all slices or those of one segment or tier."""
+        known = self._made.get((name, only))
+        if known is None:
+            known = self._made[name, only] = self._series(name, only)
+        return known
+
+    def _series(self, name: str, only: "Only | None") -> "Series":
         rows = [
             measures[name]
             for place, measures in self.slices.items()
@@ -63,7 +73,7 @@ class WorkflowTally:
         ]
         if not rows:
             return Series()
-        total = rows[0] if len(rows) == 1 else array("d", map(sum, zip(*rows, strict=True)))
+        total = rows[0] if len(rows) == 1 else array("d", np.sum(rows, axis=0).tobytes())
         return Series(total[: Days.count], total[Days.count :])
 
 
@@ -83,16 +93,19 @@ class Only:
 class Series:
     """One measure by day of the five weeks: a ratio of ``hits`` to ``trials``."""
 
-    __slots__ = ("hits", "trials")
+    __slots__ = ("_weeks", "hits", "trials")
 
     def __init__(self, hits: Sequence[float] | None = None, trials: Sequence[float] | None = None) -> None:
         self.hits = _zeros(Days.count) if hits is None else hits
         self.trials = _zeros(Days.count) if trials is None else trials
+        self._weeks: tuple[tuple[float, float], ...] | None = None
 
     def week(self, week: int) -> tuple[float, float]:
         """(hits, trials) of one week; 4 is the week itself, 3 the last, 0 the oldest."""
-        days = slice(week * WEEK_DAYS, (week + 1) * WEEK_DAYS)
-        return sum(self.hits[days]), sum(self.trials[days])
+        if self._weeks is None:
+            weeks = [slice(first, first + WEEK_DAYS) for first in range(0, Days.count, WEEK_DAYS)]
+            self._weeks = tuple((sum(self.hits[days]), sum(self.trials[days])) for days in weeks)
+        return self._weeks[week]
 
     def over(self, other: "Series") -> "Series":
         """The hits of this one over the hits of another."""
@@ -105,107 +118,3 @@ class Series:
     def plus(self, other: "Series") -> "Series":
         """Hits and trials of both."""
         return Series(array("d", map(add, self.hits, other.hits)), array("d", map(add, self.trials, other.trials)))
-
-
-_MEANS = frozenset({"cost", "attempts", "input_tokens", "output_tokens", "latency_ms", "edit_distance", "source_age"})
-_FOR_CELLS = ("cost", "attempts", "input_tokens", "cached_tokens", "output_tokens")
-_OPEN_NAMES = ("eval.", "outcome.")
-
-
-def tally(points: Iterable[Point], days: Days) -> dict[str, WorkflowTally]:
-    """One pass over the points, each of which lies within one local day; points outside the weeks are skipped.
-
-    Points of the earlier weeks count only after one of the five weeks of their workflow.
-    """
-    found: dict[str, WorkflowTally] = {}
-    index_of: dict[int, int | None] = {}
-    for point in points:
-        minute = point.key.minute
-        if minute not in index_of:
-            index_of[minute] = days.index(minute)
-        day = index_of[minute]
-        workflow = found.get(point.key.workflow)
-        if day is None:
-            week = days.earlier_index(minute)
-            if workflow is not None and week is not None:
-                if workflow.before is None:
-                    workflow.before = WorkflowTally(names=workflow.names)
-                _sum_up(workflow.before, point, week)
-            continue
-        if workflow is None:
-            workflow = found[point.key.workflow] = WorkflowTally()
-        _sum_up(workflow, point, day)
-        _count(workflow, point, day)
-    return found
-
-
-def _sum_up(workflow: WorkflowTally, point: Point, day: int) -> None:
-    workflow.first = min(workflow.first, day)
-    measures = workflow.slices.setdefault((point.key.segment, point.key.risk_tier), {})
-    names, again = workflow.names, Days.count + day
-    for name, amount, trials in _measures(point):
-        row = measures.get(name)
-        if row is None:
-            if name not in names and name.startswith(_OPEN_NAMES) and not _kept(workflow, name):
-                continue
-            row = measures[name] = _zeros(2 * Days.count)
-        row[day] += amount
-        row[again] += trials
-
-
-def _count(workflow: WorkflowTally, point: Point, day: int) -> None:
-    key, week = point.key, day // WEEK_DAYS
-    _add_cell(workflow, point, week)
-    for name in HISTOGRAMS:
-        quantity = point.quantities.get(name)
-        if quantity is not None:
-            workflow.histograms.setdefault((name, week), Quantity()).add(quantity)
-    for kind, value in (("prompt", key.prompt_version), ("model", key.model)):
-        if value is not None and point.calls and len(workflow.versions) < MAX_NAMES:
-            by_day = workflow.versions.setdefault((kind, value), {})
-            by_day[day] = by_day.get(day, 0) + point.calls
-    if week == Days.count // WEEK_DAYS - 1:
-        for group in (None, key.segment or ""):
-            people = workflow.people.setdefault(group, set())
-            if len(people) < 2 * ENOUGH_PEOPLE:
-                people.update(point.users)
-
-
-def _measures(point: Point) -> Iterator[tuple[str, float, float]]:
-    yield CALLS, point.calls, 1
-    if point.manual:
-        yield MANUAL, point.manual, 1
-    for name, (hits, trials) in point.rates.items():
-        yield name, hits, trials
-    for name, quantity in point.quantities.items():
-        if name in _MEANS or name.startswith("eval."):
-            yield name, quantity.total, quantity.count
-
-
-def _kept(workflow: WorkflowTally, name: str) -> bool:
-    if len(workflow.names) >= MAX_NAMES:
-        workflow.left_out += 1
-        return False
-    workflow.names.add(name)
-    return True
-
-
-def _add_cell(workflow: WorkflowTally, point: Point, week: int) -> None:
-    place = (week, point.key.segment, point.key.model)
-    cell = workflow.cells.get(place)
-    if cell is None:
-        key = PointKey(week, point.key.workflow, point.key.segment, None, point.key.model, None)
-        cell = workflow.cells[place] = Point(key)
-    for name in _FOR_CELLS:
-        quantity = point.quantities.get(name)
-        if quantity is not None:
-            mine = cell.quantities.get(name)
-            if mine is None:
-                mine = cell.quantities[name] = Quantity()
-            mine.count += quantity.count
-            mine.total += quantity.total
-    priced = point.rates.get("unpriced")
-    if priced is not None:
-        row = cell.rates.setdefault("unpriced", [0, 0])
-        row[0] += priced[0]
-        row[1] += priced[1]

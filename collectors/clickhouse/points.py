@@ -15,6 +15,7 @@ from driftbell.collectors.pages import PointPage
 from driftbell.collectors.point import Point, PointKey
 from driftbell.collectors.refresh import DAY, HOUR, SERIES_LIMIT, SETTLE_S, WAIT_S
 from driftbell.collectors.rollup import MINUTE, Rollup, minute_of
+from driftbell.collectors.sums import Stored, names_of, read_stored
 from driftbell.collectors.totals import Totals
 from driftbell.collectors.workflows import OTHER
 
@@ -167,7 +168,14 @@ def decoded(workflow: str, held: Iterable[Row], histograms: Container[str] | Non
     """The points in ``held``; only ``histograms`` (None: all) have their buckets."""
     for start, series, bodies in held:
         for names, body in zip(series, bodies, strict=True):
-            yield Point.decode(PointKey(start, workflow, *json.loads(names)), body, histograms)
+            yield Point.decode(PointKey(start, workflow, *names_of(names)), body, histograms)
+
+
+def as_stored(workflow: str, held: Iterable[Row]) -> Iterator[Stored]:
+    """What is in ``held``, to be added up."""
+    for start, series, bodies in held:
+        for names, body in zip(series, bodies, strict=True):
+            yield read_stored(PointKey(start, workflow, *names_of(names)), body)
 
 
 def finer(

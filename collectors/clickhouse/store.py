@@ -38,7 +38,7 @@ from driftbell.collectors.retention import RetentionPolicy
 from driftbell.collectors.rollup import MINUTE
 from driftbell.collectors.search import Found, Slice, Wanted
 from driftbell.collectors.store import FILE, Resolution, Store
-from driftbell.collectors.sums import RESOLUTIONS
+from driftbell.collectors.sums import RESOLUTIONS, Stored
 from driftbell.collectors.totals import Totals
 from driftbell.collectors.trust import Counters, TrustPoint
 from driftbell.collectors.workflows import Workflow
@@ -197,6 +197,10 @@ class ClickHouseStore(Store):
     ) -> Iterator[Point]:
         """See `Store.sums`."""
         return points.decoded(workflow, self._ahead.rows(RESOLUTIONS[resolution], workflow, since, until), histograms)
+
+    def stored(self, workflow: str, since: float, until: float, resolution: Resolution) -> Iterator[Stored]:
+        """See `Store.stored`."""
+        return points.as_stored(workflow, self._ahead.rows(RESOLUTIONS[resolution], workflow, since, until))
 
     def totals(self, since: float, until: float, resolution: Resolution = "hour") -> Iterator[Totals]:
         """See `Store.totals`, for the workflows of this process."""
