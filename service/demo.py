@@ -28,6 +28,7 @@ from driftbell.service import oncall, weekly
 from driftbell.service.app import Service
 from driftbell.service.config import Config, load_prices
 from driftbell.service.failure import Failure
+from driftbell.service.planted import Planted, missed, unasked
 
 SAMPLE = Path(__file__).with_name("sample") / "traffic.jsonl.gz"
 PRICES = SAMPLE.with_name("prices.json")
@@ -117,6 +118,10 @@ class Outcome:
     messages: list[Message]
     summary: Summary
     received: int
+    missed: list[Planted]
+    """What was put into the sample and did not ring."""
+    unasked: list[Incident]
+    """What rang although nothing was put in there."""
 
 
 class Demo:
@@ -193,7 +198,8 @@ class Demo:
         rows = store.read().execute("SELECT message FROM notifications WHERE state = 'sent' ORDER BY sent_at, id")
         messages = [decode(text) for (text,) in rows]
         summary = summarise(weekly.source(store, config), config.weekly, EVERYONE, self.week)
-        return Outcome(sorted(found, key=lambda incident: incident.opened_at), messages, summary, received)
+        found.sort(key=lambda incident: incident.opened_at)
+        return Outcome(found, messages, summary, received, missed(found, self._shift), unasked(found, self._shift))
 
 
 def address(ready: str) -> str:

@@ -101,7 +101,18 @@ def _report(console: "Console", outcome: "Outcome", out: Path, files: int, secon
     console.print(f"[bold]{len(outcome.incidents)} incidents, {told}, in {seconds:.0f} s[/bold]\n")
     if outcome.incidents:
         console.print(incident_table(outcome.incidents))
+    console.print(f"{_found(outcome)}\n", soft_wrap=True, highlight=False)
     console.print(f"[bold]{outcome.summary.rendered.subject}[/bold]", soft_wrap=True)
     console.print(f"\nEach message as text and HTML, and the summary in three forms: {files} files in {out}/.")
     console.print(f"Open {out}/weekly-summary.html\n")
     console.print(NEXT_STEPS, highlight=False)
+
+
+def _found(outcome: "Outcome") -> str:
+    """How much of what was put in rang, what did not, and what rang besides."""
+    from driftbell.service.planted import PLANTED
+
+    missed = "; ".join(f"{each.what} ({each.workflow})" for each in outcome.missed)
+    told = f"Of the {len(PLANTED)} incidents put in, {len(PLANTED) - len(outcome.missed)} rang"
+    told += f"; not found: {missed}." if missed else "."
+    return f"{told} {len(outcome.unasked)} rang besides." if outcome.unasked else f"{told} Nothing rang besides."
