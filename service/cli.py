@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import signal
 import sys
 from typing import ClassVar, NoReturn
 
@@ -60,6 +61,9 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; whatever goes wrong is one line on stderr."""
+    for sign in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: what is for the time of the run only is cleared away
+        if signal.getsignal(sign) is signal.SIG_DFL:  # nohup's choice stays
+            signal.signal(sign, _ended)
     try:
         code = cli.main(prog_name="driftbell", standalone_mode=False)
     except click.UsageError as error:
@@ -75,6 +79,10 @@ def main() -> None:
         text = " ".join(str(error).split()) or "no message"
         _fail(1, f"{type(error).__name__}: {text} (DRIFTBELL_DEBUG=1 shows where)")
     raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def _ended(sign: int, _frame: object) -> NoReturn:
+    raise SystemExit(128 + sign)
 
 
 def _fail(code: int, text: str) -> NoReturn:

@@ -1,6 +1,8 @@
 """The command line: what it prints, its exit codes, and that a mistake is one clear line."""
 
 import json
+import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from running_service import CALL, NOW
 
 from driftbell.collectors.batch import Batch
 from driftbell.collectors.store import Store
+from driftbell.service.demo import SAMPLE
 
 
 def test_help_names_every_command():
@@ -31,6 +34,21 @@ print(*sys.modules)"""
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     loaded = {name.split(".")[0] for name in run.stdout.split()}
     assert not loaded & {"pydantic", "numpy", "river", "starlette", "uvicorn", "rich", "requests", "grpc"}
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGHUP])
+def test_a_replay_that_is_ended_leaves_no_copy_of_the_history(tmp_path, sign):
+    command = [sys.executable, "-c", "from driftbell.service.cli import main; main()", "replay", str(SAMPLE)]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as run:
+        until = time.monotonic() + 30
+        while not list(tmp_path.glob("driftbell-replay-*/*")):
+            assert time.monotonic() < until
+            assert run.poll() is None
+            time.sleep(0.02)
+        run.send_signal(sign)
+        assert run.wait(30) == 128 + sign
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
