@@ -12,7 +12,7 @@ import zlib
 from array import array
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import fields
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import accumulate, zip_longest
 from operator import attrgetter, sub
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 import orjson
 
 from driftbell.collectors.call import Judgement, ManualTask, Marker, Source
+from driftbell.collectors.columns import digits_of, numbers_of, planes, texts_of
 from driftbell.collectors.links import part_keys
 from driftbell.collectors.part import Part
 from driftbell.collectors.reading import Reading
@@ -29,7 +30,9 @@ from driftbell.collectors.template import Filled, Template, part_of
 
 CHUNK_READINGS = 64
 """Readings per chunk: looking at one trace again costs the decoding of a chunk."""
-_FILLED = 2
+_DIGITS = 3
+_FILLED = (2, _DIGITS)
+"""Forms of chunks of spans that fit templates; the second keeps digits apart (see `columns`)."""
 _HEAD = struct.Struct("<BIIq")
 """Form, number of spans, number of those with a parent, and the earliest end (ns)."""
 _ID = 32
@@ -55,23 +58,36 @@ def pack_filled(spans: Sequence[Filled]) -> bytes:
     index = {number: at for at, number in enumerate(numbers)}
     width = max(map(len, values))
     columns = [*zip_longest(*values)] if min(map(len, values)) < width else [*zip(*values, strict=True)]
+    plain: dict[int, Sequence[Any]] = {}
+    digits: dict[int, tuple[Any, ...]] = {}
+    raw: list[bytes] = []
+    for at, column in enumerate(columns):
+        if column.count(None) == len(column):
+            continue
+        found = digits_of(column)
+        if found is None:
+            plain[at] = column
+        else:
+            digits[at] = found[0]
+            raw.append(found[1])
     said = {
         "t": list(numbers),
         "n": [index[template.number] for template in templates],
         "p": [len(parent) and 1 for parent in parents],
-        "v": {at: column for at, column in enumerate(columns) if column.count(None) < len(column)},
+        "v": plain,
+        "x": digits,
     }
-    lengths = array("q", map(sub, ends, starts)).tobytes()
     first = min(ends)
-    moments = array("q", [end - first for end in ends]).tobytes()
+    moments, lengths = planes([end - first for end in ends]), planes(map(sub, ends, starts))
     text = orjson.dumps(said, option=orjson.OPT_NON_STR_KEYS)
     return b"".join(
         (
-            _HEAD.pack(_FILLED, len(spans), sum(map(bool, parents)), first),
+            _HEAD.pack(_DIGITS, len(spans), sum(map(bool, parents)), first),
             *traces,
             *ids,
             *parents,
             zlib.compress(moments + lengths + text, 1),
+            *raw,
         )
     )
 
@@ -81,7 +97,7 @@ def unpack(db: sqlite3.Connection, data: bytes, traces: Container[int] | None = 
 
     ``db`` holds the templates.
     """
-    if data[0] == _FILLED:
+    if data[0] in _FILLED:
         return [reading_again(one) for one in _filled(db, data, traces)]
     return read_text(zlib.decompress(data).decode(), traces)
 
@@ -97,10 +113,12 @@ def read_text(text: str, traces: Container[int] | None = None) -> list[Reading]:
 
 
 def _filled(db: sqlite3.Connection, data: bytes, traces: Container[int] | None) -> list[Filled]:
-    _, count, with_parent, first = _HEAD.unpack_from(data)
+    form, count, with_parent, first = _HEAD.unpack_from(data)
     ids, parents = _HEAD.size + 16 * count, _HEAD.size + 24 * count
-    rest = zlib.decompress(data[parents + 8 * with_parent :])
-    moments, lengths = array("q", rest[: 8 * count]), array("q", rest[8 * count : 16 * count])
+    expander = zlib.decompressobj()
+    rest = expander.decompress(data[parents + 8 * with_parent :])
+    numbers = numbers_of if form == _DIGITS else partial(array, "q")
+    moments, lengths = numbers(rest[: 8 * count]), numbers(rest[8 * count : 16 * count])
     said = orjson.loads(rest[16 * count :])
     wanted = [
         at
@@ -108,7 +126,10 @@ def _filled(db: sqlite3.Connection, data: bytes, traces: Container[int] | None) 
         if traces is None or signed(low) in traces
     ]
     templates = _templates(db, {said["t"][said["n"][at]] for at in wanted})
-    columns = {int(place): column for place, column in said["v"].items()}
+    columns: dict[int, Sequence[Any]] = {int(place): column for place, column in said["v"].items()}
+    digits = expander.unused_data
+    for place, kind in said.get("x", {}).items():
+        columns[int(place)], digits = texts_of(kind, digits, count)
     size = max(columns, default=-1) + 1
     parent_at = list(accumulate(said["p"], initial=0))
     return [
