@@ -2,8 +2,8 @@
 
 ``calls`` keeps what varies per call; the sixteen names that repeat (``dimensions``) and the set of unknown attributes
 are kept once and referred to by a digest, which shrinks a row to a third. Readings are kept in compressed chunks of
-some dozen; ``parts`` finds the chunks and (with a minus) the calls of a trace, ``links`` the traces that belong
-together, and ``unsorted`` holds the latest of both (see `recent`).
+some dozen; ``parts`` finds the chunks of a trace, and through these its calls, or (with a minus) those calls that were
+made anew; ``links`` finds the traces that belong together, and ``unsorted`` holds the latest of both (see `recent`).
 """
 
 from sqlite_utils import Database, Migrations
@@ -122,3 +122,18 @@ def keep_keys_unsorted(db: Database) -> None:
     db.execute("CREATE TABLE unsorted (id INTEGER PRIMARY KEY, links BLOB NOT NULL, parts BLOB NOT NULL)")
     db.execute("INSERT OR IGNORE INTO parts SELECT home, -id FROM calls WHERE home IS NOT NULL ORDER BY 1, 2")
     db.execute("DROP INDEX calls_by_home")
+
+
+@MIGRATIONS()
+def keep_what_was_exported(db: Database) -> None:
+    """Remember which parts of tables of the Collector's ClickHouse exporter were read."""
+    db.execute(
+        "CREATE TABLE exported_tables (name TEXT, partition TEXT, body TEXT NOT NULL, PRIMARY KEY (name, partition))"
+    )
+
+
+@MIGRATIONS()
+def find_calls_by_chunk(db: Database) -> None:
+    """Find the calls of a trace that came whole by its chunk, which names the calls of all its traces at once."""
+    for name in ("calls_from", "calls_until", "more_from", "more_until"):
+        db.execute(f"ALTER TABLE chunks ADD COLUMN {name} INTEGER")

@@ -89,8 +89,8 @@ def check_url(url: str) -> str:
     return name or "driftbell"
 
 
-def connect(url: str, password: str = "") -> Connection:
-    """Connect, and create the database if it is not there; raises `StoreUnavailableError` or `UrlError`."""
+def connect(url: str, password: str = "", *, create: bool = True) -> Connection:
+    """Connect, and ``create`` the database if it is not there; raises `StoreUnavailableError` or `UrlError`."""
     database = check_url(url)
     parts = urlsplit(url)
     try:
@@ -100,10 +100,11 @@ def connect(url: str, password: str = "") -> Connection:
     embedded = parts.scheme == "chdb"
     options = {"dsn": f"chdb://{parts.path}"} if embedded else _server(url, password)
     with _unavailable():
-        first = clickhouse_connect.get_client(**options)
-        first.command(f"CREATE DATABASE IF NOT EXISTS {database}")
+        if create:
+            first = clickhouse_connect.get_client(**options)
+            first.command(f"CREATE DATABASE IF NOT EXISTS {database}")
+            first.close()
         driver = clickhouse_connect.get_client(**options, database=database)
-        first.close()
     lock: AbstractContextManager[Any] = threading.RLock() if embedded else nullcontext()
     return Connection(driver, database, lock)
 
