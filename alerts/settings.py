@@ -7,7 +7,7 @@ Secrets are references (see `driftbell.alerts.secret`), so a settings object may
 from collections.abc import Mapping
 from datetime import datetime, time
 from fnmatch import fnmatchcase
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -22,6 +22,7 @@ Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MAX_CHANNELS = 64
 MAX_ROUTES = 500
+LONGEST_MAINTENANCE = 90 * 86_400.0
 
 
 def _check_zone(name: str) -> str:
@@ -35,6 +36,14 @@ def _check_zone(name: str) -> str:
 def _check_url(text: str) -> str:
     if not text.startswith(("http://", "https://", "env:", "file:")):
         raise ValueError("write a URL (https://…), or env:NAME / file:PATH where the URL is a secret")
+    if text.startswith("http") and "@" in text.partition("://")[2].partition("/")[0]:
+        raise ValueError("a URL with a password in it is a secret: give it as env:NAME or file:PATH")
+    return text
+
+
+def _check_trace_url(text: str) -> str:
+    if "{trace_id}" not in text:
+        raise ValueError("write {trace_id} where the id of the trace belongs")
     return text
 
 
@@ -50,6 +59,8 @@ def _read_clock(value: object) -> object:
 ClockTime = Annotated[time, BeforeValidator(_read_clock)]
 Zone = Annotated[str, AfterValidator(_check_zone)]
 Url = Annotated[str, AfterValidator(_check_url)]
+Length = Annotated[Seconds, Field(ge=0, le=366 * 86_400.0, allow_inf_nan=False)]
+"""A length of time that can be waited for: no NaN, nothing before zero, a year at most."""
 
 
 class Section(BaseModel):
@@ -137,7 +148,7 @@ class AlertmanagerSection(ChannelSection):
     url: Url
     user: str | None = None
     password: SecretRef | None = None
-    hold: Seconds = Field(default=4 * 3600.0, ge=300)
+    hold: Length = Field(default=4 * 3600.0, ge=300)
 
 
 class AppriseSection(ChannelSection):
@@ -234,6 +245,8 @@ class Maintenance(Section):
     def _ends_later(self) -> Self:
         if self.end <= self.start:
             raise ValueError("a maintenance window must end after it starts")
+        if self.end - self.start > LONGEST_MAINTENANCE:
+            raise ValueError("a maintenance window lasts 90 days at most; what is longer than that is forgotten")
         return self
 
 
@@ -252,20 +265,24 @@ def _epoch(value: object) -> object:
 class Escalation(Section):
     """When nobody acknowledged after ``after``: also tell these channels."""
 
-    after: Seconds = Field(gt=0)
+    after: Length = Field(gt=0)
     channels: tuple[str, ...] = Field(min_length=1)
     severities: tuple[Severity, ...] = ("page",)
+
+
+def _by_time(steps: tuple[Escalation, ...]) -> tuple[Escalation, ...]:
+    return tuple(sorted(steps, key=lambda step: step.after))
 
 
 class Lifecycle(Section):
     """The times of an incident's life. ``settle``: how long all series must stay good before it counts as over."""
 
-    settle: Seconds = 2 * 3600.0
-    settle_flapping: Seconds = 12 * 3600.0
-    reopen_within: Seconds = 24 * 3600.0
-    group_within: Seconds = 6 * 3600.0
-    group_across_families: Seconds = 3600.0
-    update_every: Seconds = 15 * 60.0
+    settle: Length = 2 * 3600.0
+    settle_flapping: Length = 12 * 3600.0
+    reopen_within: Length = 24 * 3600.0
+    group_within: Length = 6 * 3600.0
+    group_across_families: Length = 3600.0
+    update_every: Length = 15 * 60.0
     flapping_after: int = Field(default=2, ge=1)
     openings_per_hour: int = Field(default=30, ge=1)
 
@@ -279,8 +296,8 @@ class Links(Section):
     page_url: Url | None = None
     key: SecretRef | None = None
     rights: tuple[Right, ...] = ("ack", "silence", "false_alarm", "new_normal")
-    valid_for: Seconds = 3 * 86_400.0
-    trace_url: Url | None = None
+    valid_for: Length = Field(default=3 * 86_400.0, gt=0)
+    trace_url: Annotated[Url, AfterValidator(_check_trace_url)] | None = None
     runbooks: dict[str, str] = Field(default_factory=dict)
     """Runbook URL by ``workflow``, ``family`` or ``*``; the first that fits in this order."""
 
@@ -289,7 +306,7 @@ class Heartbeat(Section):
     """A URL that is asked every ``every`` seconds while the detectors run; whoever watches it rings when it stops."""
 
     url: Url
-    every: Seconds = Field(default=60.0, ge=10)
+    every: Length = Field(default=60.0, ge=10)
 
 
 class AlertSettings(Section):
@@ -303,7 +320,7 @@ class AlertSettings(Section):
     routes: tuple[Route, ...] = Field(default=(), max_length=MAX_ROUTES)
     quiet_hours: tuple[QuietHours, ...] = ()
     maintenance: tuple[Maintenance, ...] = Field(default=(), max_length=500)
-    escalation: tuple[Escalation, ...] = Field(default=(), max_length=10)
+    escalation: Annotated[tuple[Escalation, ...], AfterValidator(_by_time)] = Field(default=(), max_length=10)
     lifecycle: Lifecycle = Lifecycle()
     links: Links = Links()
     heartbeat: Heartbeat | None = None
@@ -311,6 +328,7 @@ class AlertSettings(Section):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         problems = [*self._unknown_channels(), *self._dead_routes(), *self._bad_fallbacks()]
+        problems += [] if problems else self._unheard()
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -333,6 +351,28 @@ class AlertSettings(Section):
         if self.channels and self.routes and self.routes[-1].match.given():
             return ["the last route must have no match, so that no incident is left without a receiver"]
         return []
+
+    def _unheard(self) -> list[str]:
+        """Severities that no channel takes of an incident that only the last route matches."""
+        if not self.routes or not self.routes[-1].channels:
+            return []
+        heard = {s for r in self.routes if set(r.match.given()) <= {"severity"} for s in self._heard_by(r)}
+        missing = [severity for severity in get_args(Severity) if severity not in heard]
+        if not missing:
+            return []
+        return [
+            f"incidents of severity {' and '.join(missing)} are left without a receiver, since PagerDuty takes only "
+            f"its severities; add a channel to the last route, or before it, where nobody is to be told, a route "
+            f"{{match: {{severity: [{', '.join(missing)}]}}}} without channels"
+        ]
+
+    def _heard_by(self, route: Route) -> set[str]:
+        """The severities that a route's channels take; a route without channels says that nobody is to be told."""
+        every: tuple[str, ...] = get_args(Severity)
+        matched, taken = set(route.match.severity or every), set[str]()
+        for section in map(self.channels.__getitem__, route.channels):
+            taken |= set(section.severities if isinstance(section, PagerDutySection) else every)
+        return matched & taken if route.channels else matched
 
     def _bad_fallbacks(self) -> list[str]:
         return [f"channels.{key}.fallback names itself" for key, c in self.channels.items() if c.fallback == key]

@@ -8,12 +8,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from driftbell.alerts.secret import SecretRef
-from driftbell.alerts.settings import AlertSettings, Section
+from driftbell.alerts.settings import AlertSettings, EmailSection, Section
 from driftbell.alerts.weekly.settings import WeeklySettings
 from driftbell.collectors.clickhouse.client import check_url
 from driftbell.collectors.pricing import ModelPrice, PriceTable
@@ -112,12 +113,35 @@ class Schedule(Section):
     weekly_every: Seconds = Field(default=300.0, ge=1)
 
 
+class OtelTraces(Section):
+    """The table of the Collector's ClickHouse exporter that is read beside what is sent.
+
+    ``back``: how far back in time the first reading goes; ``every``: how often it is looked at.
+    """
+
+    url: str = Field(max_length=500)
+    password: SecretRef | None = None
+    table: str = Field(default="otel_traces", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=100)
+    back: Seconds = Field(default=DAY, ge=0, le=60 * DAY)
+    every: Seconds = Field(default=10.0, ge=1)
+
+    @field_validator("url")
+    @classmethod
+    def _names_a_database(cls, url: str) -> str:
+        check_url(url)
+        parts = urlsplit(url)
+        if parts.scheme == "clickhouse" and not parts.path.strip("/"):
+            raise ValueError("name the database of the exporter: clickhouse://USER@HOST:8123/otel")
+        return url
+
+
 class Config(Section):
     """The whole file. An empty one is valid: workflows are found in the spans, alerts stay in the store."""
 
     data_dir: Path = Path("driftbell-data")
     store: str | None = Field(default=None, max_length=500)
     store_password: SecretRef | None = None
+    otel_traces: OtelTraces | None = None
     listen: Listen = Listen()
     token: SecretRef | None = None
     view_token: SecretRef | None = None
@@ -151,11 +175,27 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _calls_of_all_go_together(self) -> Self:
+        own = [name for name, given in self.retention.workflows.items() if given.calls is not None]
+        if self.store is not None and own:
+            raise ValueError(
+                f"a store drops the calls of all workflows day by day; leave calls out of retention.workflows.{own[0]}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _someone_is_told(self) -> Self:
         if self.alerts.channels and not self.alerts.routes:
             raise ValueError(
                 "there are channels but no alerts.routes, so nobody would be told; add 'routes: [{channels: [NAME]}]'"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _summaries_have_a_way(self) -> Self:
+        by_mail = any(isinstance(channel, EmailSection) for channel in self.alerts.channels.values())
+        if not by_mail and any(recipient.email for recipient in self.weekly.recipients):
+            raise ValueError("weekly summaries go by e-mail: add a channel of 'kind: email' under alerts.channels")
         return self
 
     def price_table(self) -> PriceTable:

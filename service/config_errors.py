@@ -32,6 +32,10 @@ def _complaint(mistake: ErrorDetails, schema: Mapping[str, Any], root: yaml.Node
         text = "is missing"
     elif mistake["type"] == "extra_forbidden":
         text = _unknown_key(str(location[-1]), _known_keys(schema, location[:-1]))
+    elif mistake["type"] in {"model_type", "model_attributes_type", "dict_type"}:
+        text = "must hold keys and values; leave it out where there are none"
+    elif mistake["type"] == "union_tag_invalid":
+        text = f"there is no kind {mistake['ctx']['tag']!r}; there are {mistake['ctx']['expected_tags']}"
     if not path:
         return (0, text)
     where = ".".join(path)

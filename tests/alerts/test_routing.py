@@ -132,6 +132,12 @@ def test_a_dry_run_needs_no_real_incident() -> None:
         ({"channels": {"a": {**HOOK, "secrets": ["whsec_literal"]}}, "routes": []}, "env:NAME or file:PATH"),
         ({"quiet_hours": [{"start": "22:00", "end": "22:00"}]}, "differ"),
         ({"maintenance": [{"start": "2026-11-10T10:00:00", "end": "2026-11-10T12:00:00Z"}]}, "needs its zone"),
+        ({"maintenance": [{"start": "2026-11-10T10:00:00Z", "end": "2036-11-10T12:00:00Z"}]}, "90 days at most"),
+        ({"channels": {"a": {**HOOK, "url": "https://me:hunter2@x.example/"}}, "routes": []}, "env:NAME or file:PATH"),
+        ({"routes": [{"channels": ["pd"]}]}, "severity ticket and info are left without a receiver"),
+        ({"links": {"trace_url": "https://traces.example/"}}, "write {trace_id} where the id"),
+        ({"lifecycle": {"settle": -1}}, "greater than or equal to 0"),
+        ({"lifecycle": {"settle": float("nan")}}, "greater than or equal to 0"),
         ({"timezone": "Mars/Base"}, "unknown time zone"),
         ({"rout": []}, "Extra inputs are not permitted"),
     ],
@@ -141,6 +147,24 @@ def test_a_configuration_that_cannot_work_is_refused_as_a_whole(sections: dict[s
         settings(**sections)
     assert complaint in str(caught.value)
     assert "whsec_literal" not in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "routes",
+    [
+        [{"channels": ["pd", "chat"]}],
+        [{"match": {"severity": ["ticket", "info"]}, "channels": ["chat"]}, {"channels": ["pd"]}],
+        [{"match": {"severity": ["ticket", "info"]}, "channels": []}, {"channels": ["pd"]}],
+    ],
+)
+def test_pagerduty_alone_at_the_end_is_right_where_somebody_thought_of_the_rest(routes: list[Any]) -> None:
+    assert settings(routes=routes).routes
+
+
+def test_steps_of_escalation_happen_in_their_order_however_they_are_written() -> None:
+    steps = [{"after": "2h", "channels": ["mail"]}, {"after": "15m", "channels": ["chat"]}]
+    assert [step.after for step in settings(escalation=steps).escalation] == [900.0, 7200.0]
 
 
 def ts(text: str) -> float:
