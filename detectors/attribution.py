@@ -88,7 +88,11 @@ def explain(series: Series, evidence: Evidence, hint: str | None = None) -> Chan
     if "segment" in carriers:
         carriers.pop("risk_tier", None)
     segment = carriers["segment"].value if "segment" in carriers else None
-    return replace(levels(series, evidence, segment), cause=_cause(series, evidence, carriers))
+    alike = [
+        name for name in ("model", "prompt_version", "segment")
+        if name not in carriers and _alike(name, series, evidence, cap, tail)
+    ]  # fmt: skip
+    return replace(levels(series, evidence, segment), cause=_cause(series, evidence, carriers, alike))
 
 
 def levels(series: Series, evidence: Evidence, segment: str | None) -> Change:
@@ -159,14 +163,23 @@ def _carrier(
     return Carrier(dimension, value, share, is_fresh)
 
 
-def _cause(series: Series, evidence: Evidence, carriers: dict[str, Carrier]) -> Cause:
+def _alike(dimension: str, series: Series, evidence: Evidence, cap: float | None, tail: float | None) -> bool:
+    """Whether each slice that can be compared with itself moved, of two at least. No carrier is no proof of it."""
+    before = _levels(evidence.before, dimension, series, cap, tail)
+    after = _levels(evidence.after, dimension, series, cap, tail)
+    shifts = [
+        (now.mean - before[value].mean) * series.direction
+        for value, now in after.items()
+        if now.n >= FEW and value in before and before[value].n >= FEW
+    ]
+    return len(shifts) > 1 and min(shifts) > ALIKE * max(shifts)
+
+
+def _cause(series: Series, evidence: Evidence, carriers: dict[str, Carrier], alike: Sequence[str]) -> Cause:
     keys = {name: carrier.value for name, carrier in carriers.items()}
     marker = nearest_marker(evidence)
     parts, notes, ruled_out = _money(series, evidence)
-    ruled_out += tuple(
-        f"{_WORDS[name]}: all moved alike" for name in ("model", "prompt_version", "segment")
-        if name not in carriers and _several(evidence.after, name)
-    )  # fmt: skip
+    ruled_out += tuple(f"{_WORDS[name]}: all moved alike" for name in alike)
     fresh = next((c for c in carriers.values() if c.fresh), None)
     confidence: Confidence = "unknown"
     text = "Cause not found."
@@ -193,10 +206,6 @@ def nearest_marker(evidence: Evidence) -> Marker | None:
     """The marker closest to the onset, if one lies within `NEAR` before it (or `SLACK` after it)."""
     near = [m for m in evidence.markers if evidence.onset - NEAR <= m.ts <= evidence.onset + SLACK]
     return min(near, key=lambda m: (abs(m.ts - evidence.onset), m.id), default=None)
-
-
-def _several(points: Sequence[Point], dimension: str) -> bool:
-    return len({DIMENSIONS[dimension](point) for point in points} - {None}) > 1
 
 
 def _money(series: Series, evidence: Evidence) -> tuple[dict[str, float], tuple[str, ...], tuple[str, ...]]:
