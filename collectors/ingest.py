@@ -5,7 +5,6 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, field, replace
-from itertools import chain
 from typing import TypeVar
 
 from driftbell.collectors import metered, rows
@@ -90,6 +89,8 @@ class Rows:
     noted: dict[tuple[int, int], float] = field(default_factory=dict)
     too_old: Counter[str] = field(default_factory=Counter)
     unnamed: Counter[str] = field(default_factory=Counter)
+    marks: list[tuple[int, int]] = field(default_factory=list)
+    """How many calls and common calls there were before the first trace that stands alone, and after each."""
 
 
 class Ingest:
@@ -168,23 +169,29 @@ class Ingest:
         if self._priced_with is not self.prices or len(self._recipes) > RECIPES_REMEMBERED:
             self._recipes.clear()
             self._priced_with = self.prices
+        new.marks.append((len(new.calls), 0))
         for trace, spans in told.alone.items():
             for span in spans:
                 template = span[0]
                 if self._known_templates.get(template.number, _NEVER) < now - TEMPLATE_NOTED_S:
                     new.templates[template.number] = template
-            core = spans if len(spans) == 1 else spans.copy()
-            recipe = self._recipe(core)
-            if recipe is True:
-                continue
-            if recipe is False:
-                group = Connected({trace}, [reading_again(span, span[0].service) for span in spans], news=len(spans))
-                said = combine(group.readings, self.prices)
-                self._add(new, said, trace, group.readings)
-                count_calls(counters, group, said.calls)
-            else:
-                self._cook(new, recipe, trace, core, counters)
+            self._add_trace(new, trace, spans, counters)
+            new.marks.append((len(new.calls), len(new.common_calls)))
         self._note(new, counters)
+
+    def _add_trace(self, new: Rows, trace: int, spans: list[Filled], counters: Counters) -> None:
+        """Turn a trace that stands alone into rows."""
+        core = spans if len(spans) == 1 else spans.copy()
+        recipe = self._recipe(core)
+        if recipe is True:
+            return
+        if recipe is False:
+            group = Connected({trace}, [reading_again(span, span[0].service) for span in spans], news=len(spans))
+            said = combine(group.readings, self.prices)
+            self._add(new, said, trace, group.readings)
+            count_calls(counters, group, said.calls)
+        else:
+            self._cook(new, recipe, trace, core, counters)
 
     def _recipe(self, spans: list[Filled]) -> Recipe | bool:
         """The recipe of a trace; spans that add nothing to its call are taken out of ``spans`` first."""
@@ -338,15 +345,17 @@ class Ingest:
     def _write(self, batches: Sequence[Batch], connection: Connection, told: Sorted, new: Rows, now: float) -> None:
         db = self.db
         self._remove(connection, new)
-        parts = _write_chunks(db, connection, told, now)
+        (last,) = db.execute("SELECT coalesce(max(id), 0) FROM calls").fetchone()
+        parts = _write_chunks(db, connection, now)
+        parts += _write_alone(db, told, _ranges(new, last + 1), now)
         db.executemany(INSERT_TEMPLATE, [(number, now, each.text()) for number, each in new.templates.items()])
         db.executemany(rows.INSERT_DIMENSIONS, [(number, *names) for number, names in new.dimensions.items()])
         db.executemany(rows.INSERT_ATTRIBUTES, list(new.attributes.items()))
-        (last,) = db.execute("SELECT coalesce(max(id), 0) FROM calls").fetchone()
         db.executemany(rows.INSERT_CALL, new.calls)
         db.executemany(rows.INSERT_COMMON_CALL, new.common_calls)
-        calls = enumerate(chain(new.calls, new.common_calls), last + 1)  # SQLite numbers them so
-        parts += [(row[0], -number) for number, row in calls if isinstance(row[0], int)]
+        alone = range(new.marks[0][0], new.marks[-1][0])
+        numbered = enumerate(new.calls)  # SQLite numbers them one after the other
+        parts += [(row[0], -last - 1 - at) for at, row in numbered if isinstance(row[0], int) and at not in alone]
         self._recent.add(db, connection.links + told.links, parts)
         db.executemany(rows.INSERT_JUDGEMENT, new.judgements)
         db.executemany(rows.INSERT_TASK, new.manual_tasks)
@@ -389,17 +398,42 @@ def _extend(spans: dict[str, metered.Span], service: str, start: float) -> None:
         spans[service] = metered.Span(start, start).and_also(held)
 
 
-def _write_chunks(db: sqlite3.Connection, connection: Connection, told: Sorted, now: float) -> list[tuple[int, int]]:
-    """Store what was said; by trace, the chunks in which it is."""
+def _write_chunks(db: sqlite3.Connection, connection: Connection, now: float) -> list[tuple[int, int]]:
+    """Store what was said of traces that do not stand alone; by trace, the chunks in which it is."""
     parts: list[tuple[int, int]] = []
     insert = "INSERT INTO chunks (received, spans, data) VALUES (?, ?, ?)"
     for traces, readings in _portions(connection.new):
         chunk = db.execute(insert, (now, len(readings), pack(readings))).lastrowid or 0
         parts.extend((trace, chunk) for trace in traces)
+    return parts
+
+
+def _write_alone(
+    db: sqlite3.Connection, told: Sorted, ranges: Sequence[tuple[int, int]], now: float
+) -> list[tuple[int, int]]:
+    """Like `_write_chunks` for traces that stand alone; ``ranges`` are where the numbers of their calls begin and end.
+
+    There is one more of them than there are traces.
+    """
+    parts: list[tuple[int, int]] = []
+    insert = (
+        "INSERT INTO chunks (received, spans, data, calls_from, calls_until, more_from, more_until) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)"
+    )
+    at = 0
     for traces, spans in _portions(told.alone):
-        chunk = db.execute(insert, (now, len(spans), pack_filled(spans))).lastrowid or 0
+        (first, more), (end, last) = ranges[at], ranges[at + len(traces)]
+        at += len(traces)
+        row = (now, len(spans), pack_filled(spans), first, end, more, last)
+        chunk = db.execute(insert, row).lastrowid or 0
         parts.extend([(trace, chunk) for trace in traces])
     return parts
+
+
+def _ranges(new: Rows, first: int) -> list[tuple[int, int]]:
+    """The numbers that calls and common calls will have from each mark on, when those of the first is ``first``."""
+    common = first + len(new.calls)
+    return [(first + calls, common + others) for calls, others in new.marks]
 
 
 def _portions(traces: dict[int, list[_Said]]) -> Iterator[tuple[list[int], list[_Said]]]:

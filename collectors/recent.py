@@ -22,7 +22,9 @@ MOVED_AT = 1 << 17
 MOVED_PER_KEY = 2
 """Keys that move while one comes, so that those of one generation have gone before the next is full."""
 Pair = tuple[int, int]
-"""For ``links`` a key and a trace; for ``parts`` a trace and a chunk, or the number of a call with a minus."""
+"""For ``links`` a key and a trace; for ``parts`` a trace and a chunk, or the number of a call with a minus.
+
+Calls of a trace that came whole have no number there: their chunk knows which calls were made with it."""
 Pairs = NDArray[np.int64]
 TABLES = ("links", "parts")
 _LINKS, _PARTS = 0, 1
@@ -184,12 +186,22 @@ def settle(db: sqlite3.Connection, most: float = math.inf) -> bool:
     return upto is not None
 
 
-def calls_of(db: sqlite3.Connection, traces: Collection[int], recent: Recent) -> list[int]:
-    """The numbers of the calls that were made of ``traces``; some may be gone, so compare ``home`` as well."""
-    stored = db.execute(
-        "SELECT chunk FROM parts WHERE trace IN (SELECT value FROM json_each(?)) AND chunk < 0", (_list(traces),)
+def calls_of(db: sqlite3.Connection, traces: Collection[int], recent: Recent | None = None) -> list[int]:
+    """The numbers of the calls that were made of ``traces``, and of others beside them: compare ``home`` as well.
+
+    Without ``recent`` every key has to be sorted.
+    """
+    query = "SELECT chunk FROM parts WHERE trace IN (SELECT value FROM json_each(?))"
+    held = [value for (value,) in db.execute(query, (_list(traces),))]
+    if recent is not None:
+        held += [value for _, value in recent.parts_of(traces)]
+    chunks = {value for value in held if value > 0}
+    query = (
+        "SELECT calls_from, calls_until, more_from, more_until FROM chunks WHERE id IN (SELECT value FROM json_each(?))"
     )
-    return [-number for (number,) in stored] + [-number for _, number in recent.parts_of(traces) if number < 0]
+    ranges = db.execute(query + " AND calls_from IS NOT NULL", (_list(chunks),))
+    told = [number for first, end, more, last in ranges for number in chain(range(first, end), range(more, last))]
+    return [-value for value in held if value < 0] + told
 
 
 def _tuples(pairs: Pairs) -> list[Pair]:

@@ -12,7 +12,7 @@ from driftbell.collectors.chunk import pack, unpack
 from driftbell.collectors.connect import link_numbers
 from driftbell.collectors.point import Point, PointKey
 from driftbell.collectors.press import press, release
-from driftbell.collectors.recent import settle
+from driftbell.collectors.recent import calls_of, settle
 from driftbell.collectors.refresh import DAY, HOUR, mark
 from driftbell.collectors.rollup import MINUTE, minute_of
 from driftbell.collectors.rows import trace_key
@@ -26,13 +26,14 @@ STRIPPED = 20_000
 """Points that one transaction looks through for a user."""
 _IN = "IN (SELECT value FROM json_each(?))"
 _HOME = f"home {_IN.replace('?', '?1')}"
+_OTHERS = f"{_HOME} AND ?2 IS NOT NULL"
 _RECORDS = {
-    "calls": f"{_HOME} AND id IN (SELECT -chunk FROM parts WHERE trace {_IN.replace('?', '?1')} AND chunk < 0)",
-    "judgements": _HOME,
-    "manual_tasks": _HOME,
-    "markers": _HOME,
+    "calls": f"{_HOME} AND id {_IN.replace('?', '?2')}",
+    "judgements": _OTHERS,
+    "manual_tasks": _OTHERS,
+    "markers": _OTHERS,
 }
-"""By table: what of it was made of the traces in a list."""
+"""By table: what of it was made of the traces in a list, whose calls are among those in a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +78,25 @@ def forget_chunks(db: sqlite3.Connection, cutoff: float) -> int:
         settle(db)
     gone: set[int] = set()
     links: set[tuple[int, int]] = set()
+    parts: list[tuple[int, int]] = []
     for chunk, data in chunks:
         traces = set()
         for reading in unpack(db, data):
             trace = trace_key(reading.trace_id)
             traces.add(trace)
             links.update((key, trace) for key in link_numbers(reading))
-        db.executemany("DELETE FROM parts WHERE trace = ? AND chunk = ?", [(trace, chunk) for trace in traces])
+        parts += [(trace, chunk) for trace in traces]
         gone |= traces
+    calls = _list(calls_of(db, gone))
+    db.executemany("DELETE FROM parts WHERE trace = ? AND chunk = ?", parts)
     query = f"SELECT trace FROM parts WHERE trace {_IN} AND chunk > 0"
     left = {trace for (trace,) in db.execute(query, (_list(gone),))}
     gone -= left
-    _raise_floor(db, gone, cutoff)
+    _raise_floor(db, gone, calls, cutoff)
     for table, where in _RECORDS.items():
-        db.execute(f"DELETE FROM {table} WHERE {where}", (_list(gone),))
+        db.execute(f"DELETE FROM {table} WHERE {where}", (_list(gone), calls))
+    found_by = f"INSERT OR IGNORE INTO parts SELECT home, -id FROM calls WHERE {_RECORDS['calls']}"
+    db.execute(found_by, (_list(left), calls))  # their chunk will be gone
     db.execute(f"DELETE FROM parts WHERE trace {_IN}", (_list(gone),))
     db.executemany("DELETE FROM links WHERE key = ? AND trace = ?", [link for link in links if link[1] in gone])
     db.execute(f"DELETE FROM chunks WHERE id {_IN}", (_list(chunk for chunk, _ in chunks),))
@@ -111,16 +117,16 @@ def forget_early(db: sqlite3.Connection, now: float, policy: RetentionPolicy) ->
         traces = {home for (home,) in db.execute(query, (number, cutoff, TRACES))}
         if traces:
             settle(db)
-            _raise_floor(db, traces, cutoff)
+            _raise_floor(db, traces, _list(calls_of(db, traces)), cutoff)
             _forget_traces(db, traces, bodies=False)
             return len(traces)
     return 0
 
 
-def _raise_floor(db: sqlite3.Connection, traces: Iterable[int], cutoff: float) -> None:
+def _raise_floor(db: sqlite3.Connection, traces: Iterable[int], calls: str, cutoff: float) -> None:
     """Nothing that ended in an hour of which calls are gone can be taken any more: it could not be counted right."""
     query = f"SELECT workflow, max(ts) FROM calls WHERE {_RECORDS['calls']} GROUP BY workflow"
-    for workflow, newest in db.execute(query, (_list(traces),)).fetchall():
+    for workflow, newest in db.execute(query, (_list(traces), calls)).fetchall():
         floor = math.ceil(min(newest, cutoff) / HOUR) * HOUR
         db.execute(
             "UPDATE workflows SET calls_purged = max(coalesce(calls_purged, ?1), ?1) WHERE id = ?2", (floor, workflow)
@@ -185,6 +191,7 @@ def _forget_names(db: sqlite3.Connection) -> None:
 def _forget_traces(db: sqlite3.Connection, traces: set[int], bodies: bool = True) -> set[tuple[int, int, int]]:
     """Forget whole traces, and all ``bodies`` that came with them; the minutes that change by it."""
     settle(db)
+    calls = _list(calls_of(db, traces))
     query = f"SELECT DISTINCT c.id, c.received, c.data FROM parts p JOIN chunks c ON c.id = p.chunk WHERE p.trace {_IN}"
     for chunk, received, data in db.execute(query, (_list(traces),)).fetchall():
         readings = unpack(db, data)
@@ -204,8 +211,8 @@ def _forget_traces(db: sqlite3.Connection, traces: set[int], bodies: bool = True
     for table, where in _RECORDS.items():
         if table != "markers":
             query = f"SELECT workflow, ts FROM {table} WHERE {where} AND workflow IS NOT NULL"
-            changed |= {(MINUTE, workflow, minute_of(ts)) for workflow, ts in db.execute(query, (_list(traces),))}
-        db.execute(f"DELETE FROM {table} WHERE {where}", (_list(traces),))
+            changed |= {(MINUTE, workflow, minute_of(ts)) for workflow, ts in db.execute(query, (_list(traces), calls))}
+        db.execute(f"DELETE FROM {table} WHERE {where}", (_list(traces), calls))
     db.execute(f"DELETE FROM parts WHERE trace {_IN}", (_list(traces),))
     return changed
 

@@ -1,6 +1,7 @@
 """Spans that are read by templates say what they say when each is read in full."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from driftbell.collectors import template
 from driftbell.collectors.batch import Batch
 from driftbell.collectors.decode import MalformedError, decode_traces, read_traces
 from driftbell.collectors.dialects.read import read
+from driftbell.collectors.retention import RetentionPolicy
 from driftbell.collectors.store import Store
 from driftbell.collectors.template import Templates, part_of
 
@@ -45,8 +48,9 @@ def _vary(pair, turn: int, numbers: random.Random) -> None:
 
 
 @pytest.mark.parametrize("path", BODIES, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_a_recorded_span_reads_the_same_by_a_template(path):
+def test_a_recorded_span_reads_the_same_by_a_template(path, monkeypatch):
     templates = Templates()
+    monkeypatch.setattr(template, "FEW", 2)
     for turn in range(4):
         body = again(path.read_bytes(), turn)
         plain = decode_traces(body, "protobuf").spans
@@ -156,19 +160,49 @@ def _describe(span, given_span: dict) -> None:
         setattr(span.attributes.add(key=key).value, field, value)
 
 
+@pytest.mark.parametrize("few", [1, 8])
 @given(requests=st.lists(st.lists(CALL, min_size=1, max_size=6), min_size=1, max_size=5))
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_is_sent_templates_change_no_row(tmp_path_factory, requests):
+def test_whatever_is_sent_templates_change_no_row(tmp_path_factory, few, requests):
     bodies = [request_of(spans) for spans in requests]
     templates = Templates()
-    for body in bodies:  # what has been seen once is read by a template from now on
-        read_traces(body, templates)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(template, "FEW", few)  # spans are read by column from that many on
+        for body in bodies:  # what has been seen once is read by a template from now on
+            read_traces(body, templates)
+        found = [read_traces(body, templates) for body in bodies]
     fast, plain = (Store.open(tmp_path_factory.mktemp("s"), clock=lambda: T0_NS / 1e9) for _ in range(2))
-    for body in bodies:
-        found = read_traces(body, templates)
-        fast.append(Batch(found.spans, found.filled))
+    for body, by_template in zip(bodies, found, strict=True):
+        fast.append(Batch(by_template.spans, by_template.filled))
         plain.append(Batch(decode_traces(body, "protobuf").spans))
     assert_same(fast, plain)
+
+
+def test_what_was_read_by_templates_is_found_again_and_forgotten_as_a_whole(tmp_path):
+    described = [
+        {**_ordinary(), "trace": n, "response": f"r-{n}", "user": f"u{n % 3}", "at": n, "ttft": 0.2 if n % 4 else None}
+        for n in range(150)
+    ]
+    templates = Templates()
+    read_traces(request_of(described[:8]), templates)
+    found = read_traces(request_of(described), templates)
+    assert len(found.filled) > 100
+    late = decode_traces(request_of([{**described[7], "kind": "invoke_agent", "segment": "late"}]), "protobuf").spans
+    store = Store.open(tmp_path, clock=lambda: T0_NS / 1e9)
+    store.append(Batch(found.spans, found.filled))
+    store.append(Batch([replace(one, span_id="ff" * 8) for one in late]))
+    assert len(store.calls(limit=1000).calls) == 150
+    (user,) = {call.user_id for call in store.calls(limit=1000).calls if call.response_id == "r-1"}
+    assert store.delete_user(user) == 50
+    left = store.calls(limit=1000).calls
+    assert {call.user_id for call in left} == {call.user_id for call in left} - {user}
+    assert len(left) == 100
+    assert all(store.trail(call.trace_id, call.span_id) is not None for call in left)
+    store.retain(T0_NS / 1e9 + 60 * 86400, RetentionPolicy())
+    with store.write() as db:
+        held = {name: db[name].count for name in ("calls", "chunks", "parts", "links", "unsorted")}
+    assert set(held.values()) == {0}
+    store.close()
 
 
 def test_a_damaged_attribute_makes_the_body_malformed_as_ever():
