@@ -24,7 +24,8 @@ from driftbell.collectors.receiver_grpc import GrpcReceiver
 from driftbell.collectors.store import Store
 from driftbell.service.act import PREFIX, Act
 from driftbell.service.api import ERRORS, Api
-from driftbell.service.config import Config, parse_address
+from driftbell.service.config import Config, OtelTraces, parse_address
+from driftbell.service.exported import reading
 from driftbell.service.failure import Failure
 from driftbell.service.health import Health, StoreMetrics
 from driftbell.service.job import Job, JobMetrics
@@ -72,6 +73,9 @@ class Service:
         self._registry = CollectorRegistry()
         self._registry.register(StoreMetrics(self._store, config.detectors.false_pages_per_month))
         self._registry.register(WorkflowMetrics(self._store, clock))
+        # One process reads it for all.
+        exported = config.otel_traces if watches and shard.interprets else None
+        self._read_table = None if exported is None else self._reading(exported)
         self._rounds = Rounds(self._store, config, clock, self._registry)
         self._glances = Glances(self._store, config.weekly, config.detectors.learn_days, clock)
         self._jobs = self._plan()
@@ -120,6 +124,14 @@ class Service:
         for job in self._jobs:
             job()
 
+    def _reading(self, exported: OtelTraces) -> Callable[[], None]:
+        try:
+            return reading(exported, self._store, self._clock)
+        except Failure:
+            self._store.close()
+            self._ownership.release()
+            raise
+
     def _start_grpc(self) -> str:
         """The address of gRPC as it is told in the ready line."""
         address = self._config.listen.grpc
@@ -148,6 +160,8 @@ class Service:
             ("retention", rounds.forget, 3600.0),
             ("overview", self._glances.refresh, EVERY),
         ]
+        if self._read_table is not None and self._config.otel_traces is not None:
+            plan.append(("exporter table", self._read_table, self._config.otel_traces.every))
         jobs = [Job(name, work, every, metrics, self._clock) for name, work, every in plan]
         lately = Gauge(
             "driftbell_detector_last_success_timestamp_seconds",

@@ -8,6 +8,7 @@ because new rows were merged with old ones before a look, changes nothing: a spa
 
 import json
 import re
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -78,6 +79,7 @@ class ExportedSpans:
         if not _NAME.fullmatch(table):
             raise TableError("the table must be a name of letters, digits and underscores")
         self._client, self._table, self._store, self._clock = client, table, store, clock
+        self._reading = threading.Lock()
         self._query = _query(table, self._columns())
         self._page = (
             f"SELECT min(row), max(row), count() FROM (SELECT _part_offset AS row FROM `{table}` WHERE {_FROM} "
@@ -87,6 +89,10 @@ class ExportedSpans:
 
     def read(self) -> bool:
         """Store up to `PORTION` pages of what is new; True when there is more."""
+        with self._reading:
+            return self._read()
+
+    def _read(self) -> bool:
         left = PORTION
         for part in self._new_parts():
             offset: int | None = self._offset(part)
