@@ -15,11 +15,11 @@ import numpy as np
 from driftbell.collectors.point import Point
 from driftbell.detectors.baseline import DECAY, Distribution, Share
 from driftbell.detectors.group import KNOWN_FROM
-from driftbell.detectors.season import Seasons
+from driftbell.detectors.season import MOST_CROWD, Seasons
 from driftbell.detectors.sequential import BLOCK
 from driftbell.detectors.series import Series
 from driftbell.detectors.volume import hour_slot
-from driftbell.detectors.workflow import LEAST_BLOCKS, MOST_CROWD
+from driftbell.detectors.workflow import LEAST_BLOCKS
 
 HOUR, DAY = 3600, 86400
 ERRORS = 2.0

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from driftbell.detectors.sequential import BLOCK, Floats
+from driftbell.detectors.sequential import BLOCK, Floats, Singles
 
 HOUR = 3600
 DAY = 86400
@@ -35,12 +35,21 @@ LEAST_WANDER = 0.03
 MOST_RELATED = 0.8
 CHANCE = 0.3
 """A correlation of successive blocks up to this is taken for chance, with as few blocks as are remembered."""
+PRIOR_FREE = 5.0
+FEW = 30.0
+"""Scores of which a large change needs no more to be seen."""
+MOST_CROWD = 30.0
+"""Largest design effect: beyond it a series is watched as if its calls came thirty at a time."""
 TRUSTED_FROM = 20.0
 """Calls of a block that make it count half."""
 
 
 def _empty() -> Floats:
     return np.zeros(0)
+
+
+def _empty_single() -> Singles:
+    return np.zeros(0, np.float32)
 
 
 def _block() -> Floats:
@@ -59,6 +68,8 @@ class Seasons:
     precisions. ``square``, ``related`` and ``trusted`` are decayed sums over blocks: of the squared deviation from the
     season, of its product with that of the block before (``last``), and of the weights. ``n`` and ``total`` hold the
     running block, hour by hour. ``scale`` is what the level is expected to wander by, relative to `PRIOR_WANDER`.
+    ``unrest``, ``free`` and ``hourly`` are decayed sums over blocks as well: of the squares between the hours of a
+    block, of their degrees of freedom, and of the scores of an hour times these.
     """
 
     hour: NDArray[np.float32] = field(default_factory=lambda: _cells(HOURS))
@@ -73,6 +84,9 @@ class Seasons:
     last: Floats = field(default_factory=_empty)
     blocks: Floats = field(default_factory=_empty)
     scale: Floats = field(default_factory=_empty)
+    unrest: Singles = field(default_factory=_empty_single)
+    free: Singles = field(default_factory=_empty_single)
+    hourly: Singles = field(default_factory=_empty_single)
 
     def grow(self, extra: int) -> None:
         """Make room for ``extra`` more series of which nothing is known."""
@@ -143,6 +157,7 @@ class Seasons:
         fair = fair * np.where(week_sure > 0, week_sure / (week_sure + whole), 1.0)
         self._stray(rows, calls, stray, fair)
         daily = self._hour_effect(rows, hours)
+        self._stir(rows, n, mean - daily - weekly[:, None], sure / (sure + weight + 1e-12))
         level = (n * (mean - daily)).sum(axis=1) / calls
         self.hour_sure[rows, hours] = sure = np.where(n > 0, sure * HOUR_MEMORY, sure) + weight
         self.hour[rows, hours] += np.divide(weight, sure, out=np.zeros_like(weight), where=n > 0) * (
@@ -159,6 +174,29 @@ class Seasons:
         self.related[rows] = self.related[rows] * WANDER_MEMORY + trust * stray * self.last[rows] * fair
         self.trusted[rows] = self.trusted[rows] * WANDER_MEMORY + trust
         self.last[rows] = stray
+
+    def _stir(self, rows: Rows, n: Floats, away: Floats, fair: Floats) -> None:
+        """Learn how far the hours of a block lie apart; ``away`` are their means less the season."""
+        calls, hours = n.sum(axis=1), (n > 0).sum(axis=1)
+        apart = away - ((n * away).sum(axis=1) / calls)[:, None]
+        free = (fair * (n > 0)).sum(axis=1) * (hours - 1) / hours
+        self.unrest[rows] = self.unrest[rows] * WANDER_MEMORY + (n * fair * apart**2).sum(axis=1)
+        self.free[rows] = self.free[rows] * WANDER_MEMORY + free
+        self.hourly[rows] = self.hourly[rows] * WANDER_MEMORY + free * calls / hours
+
+    def crowd(self, near: Floats) -> Floats:
+        """Design effect of the sum of a few scores, from ``near``, that of a bin, and that of an hour.
+
+        How many times the variance of an hour's sum exceeds that of independent scores is estimated within blocks
+        (analysis of variance, one way), less one standard error, so that chance does not slow a test. Between the bin
+        and the hour it is a straight line in the number of scores, read at `FEW`.
+        """
+        free = PRIOR_FREE + self.free
+        hour = (PRIOR_FREE + self.unrest) / free * (1.0 - np.sqrt(2.0 / free))
+        size = self.hourly / np.maximum(self.free, 1e-9)
+        part = FEW / np.maximum(size, FEW)
+        found: Floats = np.clip(near + np.maximum(hour - near, 0.0) * part, 1.0, MOST_CROWD)
+        return found
 
     def _hour_effect(self, rows: Rows, cells: slice | list[int]) -> Floats:
         return self._effect(self.hour[rows], self.hour_sure[rows], LEAST_SEASON * self.scale[rows], cells)

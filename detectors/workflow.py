@@ -47,8 +47,6 @@ RECURS = 12 * 3600
 SLACK = 5.0
 """How many times rarer false alarms are than the bound of the test says, measured on unchanged streams
 (``bench/noise.py``): the tolerance is rarely used up, and the statistics of a workflow move together."""
-MOST_CROWD = 30.0
-"""Largest design effect: beyond it a series is watched as if its calls came thirty at a time."""
 DOUBT = 1.0
 """Standard errors of the reference that are granted to it."""
 
@@ -161,6 +159,7 @@ class WorkflowDetector:
                     self.seasons.learn_late(i, held)
                 watch.held = []
         wander = self.seasons.wander()
+        self._learn_crowds(turned)
         for i, watch in enumerate(self.watches):
             self._prepare(i, watch, start, float(wander[i]), turned)
 
@@ -189,6 +188,13 @@ class WorkflowDetector:
             self.terms.grow(len(fresh))
             self.watches.extend(fresh)
 
+    def _learn_crowds(self, turned: bool) -> None:
+        """Set the design effects, and forget a little of them every day."""
+        near = np.array([square / total for square, total in (watch.crowd for watch in self.watches)])
+        self.tests.crowd = self.seasons.crowd(np.maximum(near, 1.0))
+        for watch in self.watches if turned else ():
+            watch.crowd = (watch.crowd[0] * DECAY, watch.crowd[1] * DECAY)
+
     def _prepare(self, i: int, watch: Watch, start: int, wander: float, turned: bool) -> None:
         """Set what the tests of one series go by in the coming block; they take it up at the next hour."""
         group, series, terms = self.groups[watch.group], watch.series, self.terms
@@ -201,10 +207,6 @@ class WorkflowDetector:
             return
         if size < self.settings.learn_calls * (0.5 if series.kind == "quantity" else 1.0):
             return
-        if turned:
-            square, total = watch.crowd
-            self.tests.crowd[i] = min(max(square / total, 1.0), MOST_CROWD)
-            watch.crowd = (square * DECAY, total * DECAY)
         doubt = self.settings.wiggle * wander
         worth = self.settings.worth.get(series.metric, series.worth) if series.leads else series.worth
         terms.direction[i] = series.direction

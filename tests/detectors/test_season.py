@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftbell.detectors.season import DAY, HOUR, Seasons
+from driftbell.detectors.season import DAY, HOUR, MOST_CROWD, Seasons
 from driftbell.detectors.sequential import BLOCK
 
 WEEKS = 6
@@ -49,6 +49,35 @@ def test_a_season_is_known_after_some_weeks(season):
     inside = [h for h in range(24 * 7) if season is daily or h % 24 not in (0, 1, 2, 21, 22, 23)]
     wrong = [middle(seasons, after + h * HOUR) - season(after + h * HOUR) for h in inside]
     assert np.sqrt(np.mean(np.square(wrong))) < 0.12
+
+
+def crowded(phi, per_hour=50, days=5, seed=1) -> Seasons:
+    """Seasons after scores that follow each other with the correlation ``phi``."""
+    rng = np.random.default_rng(seed)
+    seasons, last = Seasons(), 0.0
+    seasons.grow(1)
+    for start in range(0, days * DAY, HOUR):
+        total = 0.0
+        for fresh in rng.normal(size=per_hour):
+            last = phi * last + np.sqrt(1 - phi * phi) * fresh
+            total += last
+        seasons.take(start, np.array([float(per_hour)]), np.array([total]))
+        if (start + HOUR) % BLOCK == 0:
+            seasons.learn(start // BLOCK * BLOCK, LEARNED)
+    return seasons
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_calls_that_follow_each_other_are_known_as_a_crowd_before_the_first_test(seed):
+    alone = np.array([1.0])
+    assert crowded(0.8, seed=seed).crowd(alone)[0] > 2.5
+    assert crowded(0.0, seed=seed).crowd(alone)[0] < 1.3
+
+
+def test_a_series_of_which_nothing_is_known_is_as_crowded_as_its_bins():
+    seasons = Seasons()
+    seasons.grow(3)
+    assert seasons.crowd(np.array([1.0, 4.0, 1e9])).tolist() == [1.0, 4.0, MOST_CROWD]
 
 
 def test_where_there_is_no_season_none_is_made_up():
