@@ -19,14 +19,14 @@ def digits_of(column: Sequence[Any]) -> tuple[tuple[str, int, list[int] | None],
     ``None`` if ``column`` is not of that kind. Who has one is not told where all have.
     """
     present = [value for value in column if value is not None] if None in column else column
-    if len(present) < FEW or type(present[0]) is not str or {type(value) for value in present} != {str}:
+    if len(present) < FEW or set(map(type, present)) != {str} or len(set(map(len, present))) > 1:
         return None
     lowest, highest = min(present), max(present)
     size, same = len(lowest), 0
-    while same < size and lowest[same : same + 1] == highest[same : same + 1]:
+    while same < size and lowest[same] == highest[same]:
         same += 1
     same -= (size - same) & 1
-    if not 0 <= same < size or set(map(len, present)) != {size}:
+    if not 0 <= same < size:
         return None
     text = "".join([value[same:] for value in present])
     try:

@@ -217,15 +217,17 @@ class Ingest:
             self._add(new, Interpreted((call,)), trace, service=spans[recipe.leaf][0].service)
             count_call(counters, spans[recipe.leaf][0].service, call, call.cost_usd is not None)
             return
-        variant = recipe.variant(priced, spans)
-        number, ts = self._workflows.number(variant.call.workflow, variant.service), row[TS]
-        if self._workflows.floors and ts < self._workflows.floors.get(number, _NEVER):
+        variant, ts = recipe.variant(priced, spans), row[TS]
+        if not variant.times:  # the first of this transaction
+            variant.number = self._workflows.number(variant.call.workflow, variant.service)
+            variant.dimensions = self._dimensions(new, variant.names)
+        if self._workflows.floors and ts < self._workflows.floors.get(variant.number, _NEVER):
             new.too_old[spans[recipe.leaf][0].service] += 1
             return
         if not variant.times:
             new.variants.append(variant)
         variant.times.append(ts)
-        row[:4] = trace, number, self._dimensions(new, variant.names), self._attributes_of(new, recipe, spans)
+        row[:4] = trace, variant.number, variant.dimensions, self._attributes_of(new, recipe, spans)
         if recipe.rare:
             new.calls.append(tuple(row))
         else:
@@ -236,12 +238,15 @@ class Ingest:
         for variant in new.variants:
             call, times = variant.call, variant.times
             variant.times = []
-            number = self._workflows.number(call.workflow, variant.service)
+            number = variant.number
             first, last = min(times), max(times)
             self._workflows.saw_call(number, call, first)
             self._workflows.saw_call(number, call, last)
-            self._first(new, number, self._dimensions(new, variant.names), call, first)
-            new.dirty.update((number, minute) for minute in set(map(minute_of, times)))
+            self._first(new, number, variant.dimensions, call, first)
+            if minute_of(first) == minute_of(last):
+                new.dirty.add((number, minute_of(first)))
+            else:
+                new.dirty.update((number, minute) for minute in set(map(minute_of, times)))
             count_call(counters, variant.service, call, variant.priced, len(times))
             if self._workflows.is_other(number):
                 counters[variant.service, "unnamed"] += len(times)

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import NamedTuple, Self
 
 import orjson
@@ -133,7 +134,7 @@ class Point:
             body["r"] = self.rates
         if self.quantities:
             body["q"] = {
-                name: [q.count, q.total, *(x for item in sorted(q.buckets.items()) for x in item)]
+                name: [q.count, q.total, *chain.from_iterable(sorted(q.buckets.items()))]
                 for name, q in self.quantities.items()
             }
         if self.users:

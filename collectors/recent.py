@@ -34,29 +34,37 @@ _LINKS, _PARTS = 0, 1
 class _Generation:
     """What came up to the row ``upto`` of ``unsorted``.
 
-    ``links`` are by key without detail, ``parts`` by trace, each with its pairs in a row; ``said`` are all of both.
+    ``links`` are by key without detail, each with its pairs in a row, ``parts`` by trace, with one value or several;
+    ``said`` are all of both.
     """
 
     links: dict[int, Sequence[int]] = field(default_factory=dict)
-    parts: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    parts: dict[int, int | tuple[int, ...]] = field(default_factory=dict)
     said: tuple[list[Pairs], list[Pairs]] = field(default_factory=lambda: ([], []))
     size: int = 0
     upto: int = 0
 
     def add(self, row: int, links: Sequence[Pair], parts: Sequence[Pair], blobs: Sequence[bytes]) -> None:
-        held = self.links
-        for pair in links:
-            key = pair[0] & ~DETAIL
-            known = held.get(key)
-            if known is None:
-                held[key] = pair
-            elif isinstance(known, list):
-                known += pair
-            else:
-                held[key] = [*known, *pair]
-        by_trace = self.parts
-        for trace, value in parts:
-            by_trace[trace] = (*by_trace[trace], value) if trace in by_trace else (value,)
+        held, by_trace = self.links, self.parts
+        fresh = dict(zip([pair[0] & ~DETAIL for pair in links], links, strict=True))
+        if len(fresh) == len(links) and held.keys().isdisjoint(fresh):
+            held.update(fresh)
+        else:
+            for pair in links:
+                key = pair[0] & ~DETAIL
+                known = held.get(key)
+                if known is None:
+                    held[key] = pair
+                elif isinstance(known, list):
+                    known += pair
+                else:
+                    held[key] = [*known, *pair]
+        once = dict(parts)
+        if len(once) == len(parts) and by_trace.keys().isdisjoint(once):
+            by_trace.update(once)
+        else:
+            for trace, value in parts:
+                by_trace[trace] = (*_values(by_trace[trace]), value) if trace in by_trace else value
         for said, blob in zip(self.said, blobs, strict=True):
             said.append(_pairs(blob))
         self.size += len(links) + len(parts)
@@ -127,7 +135,7 @@ class Recent:
         found: list[Pair] = []
         for held in (generation.parts for generation in self._generations()):
             for trace in held.keys() & wanted:
-                found += [(trace, value) for value in held[trace]]
+                found += [(trace, value) for value in _values(held[trace])]
         return found
 
     def add(self, db: sqlite3.Connection, links: Sequence[Pair], parts: Sequence[Pair]) -> None:
@@ -202,6 +210,10 @@ def calls_of(db: sqlite3.Connection, traces: Collection[int], recent: Recent | N
     ranges = db.execute(query + " AND calls_from IS NOT NULL", (_list(chunks),))
     told = [number for first, end, more, last in ranges for number in chain(range(first, end), range(more, last))]
     return [-value for value in held if value < 0] + told
+
+
+def _values(held: int | tuple[int, ...]) -> tuple[int, ...]:
+    return (held,) if isinstance(held, int) else held
 
 
 def _tuples(pairs: Pairs) -> list[Pair]:

@@ -46,13 +46,18 @@ _TOKENS = frozenset({"input_tokens", "output_tokens"})
 
 @dataclass(slots=True, eq=False)
 class Variant:
-    """The calls of one recipe with the same labels, priced in the same way; ``times`` are those at hand."""
+    """The calls of one recipe with the same labels, priced in the same way; ``times`` are those at hand.
+
+    ``number`` and ``dimensions`` are how the store knows workflow and names, as long as there are ``times``.
+    """
 
     call: Call
     names: tuple[str | None, ...]
     service: str
     priced: bool
     times: list[float] = field(default_factory=list)
+    number: int = 0
+    dimensions: int = 0
 
 
 @dataclass(slots=True)

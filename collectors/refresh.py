@@ -25,8 +25,8 @@ SERIES_LIMIT = 500
 _PARENT = {MINUTE: HOUR, HOUR: DAY}
 _CHILD = {HOUR: MINUTE, DAY: HOUR}
 _OTHERS = (OTHER, None, OTHER, OTHER)
-PORTION = 3000
-"""Calls that are counted in one step."""
+PORTION = 1200
+"""Calls that are counted in one step, some 20 ms: whoever waits for a commit waits that long at most."""
 Steps = Generator[None, None, list[Point]]
 Due = tuple[int, int, int, int]
 """Resolution, workflow, start, and how often it was touched (to tell whether it was touched again meanwhile)."""

@@ -46,6 +46,8 @@ def tally(rollup: Rollup, rows: Sequence[tuple[Any, ...]]) -> None:
 
 
 def _number(column: Sequence[float | None]) -> Floats:
+    if column[0] is None and column.count(None) == len(column):
+        return np.full(len(column), np.nan)
     return np.array(column, dtype=np.float64)
 
 
@@ -121,7 +123,9 @@ class _Tally:
         self._quantity("latency_ms", latency, once)
         given = np.nan_to_num(_number(column["input_tokens"]))
         slowness = latency / (FIRST_TOKEN_MS + INPUT_TOKEN_MS * given + OUTPUT_TOKEN_MS * np.nan_to_num(out))
-        classes = np.array([output_class(tokens) for tokens in column["output_tokens"]])
+        tokens = column["output_tokens"]
+        by_tokens = {each: output_class(each) for each in set(tokens)}
+        classes = np.array([by_tokens[each] for each in tokens])
         for each in np.unique(classes[once]).tolist():
             self._quantity(f"slowness|{each}", slowness, once & (classes == each))
 
@@ -136,6 +140,8 @@ class _Tally:
 
     def _flag(self, rate: str, name: str, mask: Mask, *, inverse: bool = False) -> None:
         held = self._columns[name]
+        if held.count(None) == len(held):
+            return
         known = np.array([flag is not None for flag in held])
         hits = np.array([bool(flag) != inverse for flag in held])
         self._rate(rate, mask & known, hits)
