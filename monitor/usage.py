@@ -99,9 +99,11 @@ def read_stream(first: Iterable[Any], last: Reversible[Any]) -> Reading:
     merged: Reading = {}
     for chunk in chain(reversed(last), first):
         reading = read(chunk)
-        for name, value in merged.items():
-            if name not in reading or (name in _ADDING and value > reading[name]):
-                reading[name] = value
+        if merged:
+            for name in _ADDING:
+                if name in reading and merged.get(name, 0) > reading[name]:
+                    reading[name] = merged[name]
+            reading = {**merged, **reading}
         merged = reading
         if all(map(merged.__contains__, _COMPLETE)):
             break
