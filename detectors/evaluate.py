@@ -19,6 +19,11 @@ MOST_BINS = 288
 """Bins of one workflow that one cycle takes in at most (a day): a long backlog holds no lock for long."""
 LONGEST_HISTORY = 60 * 86400
 """A new workflow learns from its calls of the last sixty days at most; one stray early time stamp costs nothing."""
+_SAVE = (
+    "INSERT INTO detector_state (workflow, next_bin, state, beside, learned) VALUES (?, ?, ?, ?, 0) "
+    "ON CONFLICT (workflow) DO UPDATE SET next_bin = excluded.next_bin, state = excluded.state, "
+    "beside = excluded.beside, learned = 0"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +76,7 @@ class Detectors:
             findings += station.advance(history, by_bin, start, until, given)
             bins += (until - start) // BIN
             self._stations[workflow.name] = (station, until)
-            engine, beside = station.dump()
-            row = {"workflow": workflow.name, "next_bin": until, "state": engine, "beside": beside, "learned": 0}
-            tx.table("detector_state").upsert(row, pk="workflow")
+            tx.execute(_SAVE, [workflow.name, until, *station.dump()])
         for finding in findings:
             body = json.dumps(asdict(finding))
             row = {"id": finding.id, "ts": finding.ts, "workflow": finding.workflow, "body": body}

@@ -5,12 +5,14 @@ come out the same after a restart. What follows from the numbers (score tables, 
 """
 
 import json
+import math
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
+import orjson
 
 from driftbell.detectors.baseline import Distribution, Share
 from driftbell.detectors.episode import Episode
@@ -47,10 +49,18 @@ def dump(detector: WorkflowDetector) -> str:
         "tests": _dump_arrays(detector.tests),
         "seasons": _dump_arrays(detector.seasons),
         "terms": _dump_arrays(detector.terms),
-        "volume": asdict(detector.volume),
-        "episodes": [asdict(episode) for episode in detector.episodes],
+        "volume": detector.volume,
+        "episodes": detector.episodes,
     }
-    return json.dumps(body, separators=(",", ":"))
+    return _text(body)
+
+
+def _text(body: dict[str, Any]) -> str:
+    """As JSON, written fast; it has no infinity and would make it null, so that is looked for where it could be."""
+    numbers = (number for watch in body["watches"] for number in (watch.get("worth", 0.0), *watch["crowd"]))
+    if not math.isfinite(math.fsum(numbers)):
+        return json.dumps(body, separators=(",", ":"), default=asdict)
+    return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY).decode()
 
 
 def load(workflow: str, text: str, settings: DetectorSettings) -> WorkflowDetector:
@@ -133,7 +143,7 @@ def _dump_watch(watch: Watch) -> dict[str, Any]:
     if watch.contrast:
         body["contrast"] = True
     if watch.alarm is not None:
-        body["alarm"] = asdict(watch.alarm)
+        body["alarm"] = watch.alarm
     return body
 
 
