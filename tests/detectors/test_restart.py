@@ -68,3 +68,14 @@ def test_hours_without_calls_are_bins_too(history: tuple[dict[int, list], range]
     found, _ = run(set(), gap, begins)
     assert {f.metric for f in found if f.family == "silent"} == {"calls"}
     assert [f.transition for f in found if f.family == "silent"] == ["fired", "cleared"]
+
+
+def test_a_number_that_json_does_not_have_comes_back_as_it_was(history: tuple[dict[int, list], range]) -> None:
+    bins, begins = history
+    detector = WorkflowDetector("claims", SETTINGS)
+    for begin in begins[:600]:
+        detector.step(begin, bins.get(begin, []))
+    detector.watches[0].worth = float("inf")
+    again = state.load("claims", state.dump(detector), SETTINGS)
+    assert [watch.worth for watch in again.watches] == [watch.worth for watch in detector.watches]
+    assert again.watches[0].alarm == detector.watches[0].alarm
