@@ -41,7 +41,7 @@ REBUILT_TOGETHER = 60
 SETTLED_TOGETHER = 20_000
 """Keys that one transaction sorts when something is to be forgotten."""
 WRITER_CACHE_KIB, READER_CACHE_KIB = 32 << 10, 4 << 10
-CHECKPOINT_PAGES = 4000
+CHECKPOINT_PAGES = 2000
 """Pages of the log after which they are copied into the file: the more, the fewer are copied twice."""
 _END = float("inf")
 
@@ -78,7 +78,7 @@ class Store:
         busy_timeout: float = 2.0,
         max_waiting: int = 2000,
         max_waiting_bytes: int = 256 << 20,
-        max_wait: float = 0.15,
+        max_wait: float = 0.12,
     ) -> Self:
         """Open or create the store in ``data_dir`` and bring its tables up to date.
 
