@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from driftbell.alerts.plain import plain, shorten
 from driftbell.alerts.weekly.figure import Figure
 from driftbell.alerts.weekly.numbers import WeeklyNumbers, WorkflowWeek
+from driftbell.alerts.weekly.ranking import loudest
 from driftbell.alerts.weekly.recommend import Recommendation
 from driftbell.alerts.weekly.told import Told
 from driftbell.alerts.weekly.words import (
     capital,
     cent_decimals,
     each,
+    incident_words,
     label,
     lower,
     part_words,
@@ -32,7 +34,8 @@ def subject(numbers: WeeklyNumbers, advice: Sequence[Recommendation]) -> str:
     count = decisions(advice)
     end = " - " + ("nothing to decide" if count == 0 else f"{count} decision{'' if count == 1 else 's'}")
     start = f"{_about(numbers)}, {numbers.week.label}: "
-    return shorten(start + _gist(numbers), MAX_SUBJECT - len(end)) + end
+    room = MAX_SUBJECT - len(start) - len(end)
+    return start + shorten(_gist(numbers, room), room) + end
 
 
 def decisions(advice: Sequence[Recommendation]) -> int:
@@ -48,7 +51,7 @@ def _about(numbers: WeeklyNumbers) -> str:
     return f"{len(numbers.workflows)} AI features"
 
 
-def _gist(numbers: WeeklyNumbers) -> str:
+def _gist(numbers: WeeklyNumbers, room: int) -> str:
     if not any(week.calls for week in numbers.workflows):
         return "no calls were received"
     if not any(week.comparable for week in numbers.workflows):
@@ -58,9 +61,12 @@ def _gist(numbers: WeeklyNumbers) -> str:
     worse = [week for week in numbers.workflows if any(figure.verdict == "Worse" for figure in week.moved)]
     better = [week for week in numbers.workflows if week not in worse and week.moved]
     counts = [f"{len(worse)} got worse"] * bool(worse) + [f"{len(better)} got better"] * bool(better)
+    if not counts:
+        return "figures as usual, " + open_or_over(numbers) if _told(numbers) else "as usual"
     most = f", {plain(worse[0].title, 30)} most" if len(worse) > 1 else ""
-    text = ", ".join(counts) + most
-    return text or ("figures as usual, " + open_or_over(numbers) if _told(numbers) else "as usual")
+    incidents = f", {open_or_over(numbers)}" if _told(numbers) else ""
+    texts = [", ".join(counts) + most + incidents, ", ".join(counts) + incidents]
+    return next((text for text in texts if len(text) <= room), ", ".join(counts) + most)
 
 
 def _single_gist(week: WorkflowWeek) -> str:
@@ -93,27 +99,29 @@ def headline(numbers: WeeklyNumbers, advice: Sequence[Recommendation]) -> str:
         return (
             "No calls were received this week, so there is nothing to judge. If there was traffic, the link is broken."
         )
-    loud = [week for week in numbers.workflows if week.moved]
+    loud = [week for week in numbers.workflows if week.moved or week.told]
     if len(numbers.workflows) == 1:
         return f"{_one(numbers.workflows[0], numbers)} {asked}"
-    if not loud:
-        return f"{_calm(numbers)} {asked}"
-    first = loud[0]
-    return (
-        f"{len(loud)} of {len(numbers.workflows)} AI features changed, {plain(first.title, 40)} most: "
-        f"{_moved(first.moved[0])}. {asked}"
-    )
+    if not any(week.moved for week in loud):
+        return f"{_calm(numbers, loud)} {asked}"
+    happened = "changed or had an incident" if _told(numbers) else "changed"
+    many = f"{len(loud)} of {len(numbers.workflows)} AI features {happened}"
+    return f"{many}, {plain(loud[0].title, 40)} most: {_matter(loud[0])}. {asked}"
 
 
-def _calm(numbers: WeeklyNumbers) -> str:
+def _calm(numbers: WeeklyNumbers, loud: Sequence[WorkflowWeek]) -> str:
     """Several features of which no figure changed."""
     new = sum(week.calls > 0 and not week.comparable for week in numbers.workflows)
     known = len(numbers.workflows) - new
     if not known:
         return f"{new} AI features, none with an earlier week to compare with."
     but = f"; {new} have no earlier week to compare with" if new else ""
-    if _told(numbers):
-        return f"No figure of {known} AI features changed, but there was an incident: {open_or_over(numbers)}{but}."
+    if loud:
+        which = f"{plain(loud[0].title, 40)}: {_matter(loud[0])}"
+        there = (
+            "there was one incident" if len(_told(numbers)) == 1 else f"there were {open_or_over(numbers)}; the worst"
+        )
+        return f"No figure of {known} AI features changed, but {there}, {which}{but}."
     return f"{'All ' * (not new)}{known} AI features worked as usual{but}."
 
 
@@ -125,14 +133,23 @@ def _one(week: WorkflowWeek, numbers: WeeklyNumbers) -> str:
         this, _, usual = shown(figure)
         return f"{capital(start)} cost {this}, {way} the usual {usual}."
     if week.moved:
-        return f"{capital(_moved(week.moved[0]))}."
+        return f"{capital(_matter(week))}."
     if not week.comparable:
         return "A first week: there is none before it to compare with."
     if week.told:
-        return f"No figure changed, but there was {open_or_over(numbers).replace(', ', ' (', 1)})."
+        many = "one incident: " if len(week.told) == 1 else f"{open_or_over(numbers)}; the worst: "
+        return f"No figure changed, but there {'was' if len(week.told) == 1 else 'were'} {many}{_matter(week)}."
     if figure is not None and figure.this is not None:
         return f"A week like the others: {start} cost {shown(figure)[0]}."
     return "A week like the others."
+
+
+def _matter(week: WorkflowWeek) -> str:
+    """What is to be said first of a feature that was not as usual."""
+    matter = loudest(week)
+    if isinstance(matter, Told):
+        return incident_words(matter)
+    return _moved(matter) if matter is not None else "nothing"
 
 
 def _moved(figure: Figure) -> str:

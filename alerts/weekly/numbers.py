@@ -14,6 +14,7 @@ from driftbell.alerts.weekly.figure import Draft, Figure, Measure, measures_of
 from driftbell.alerts.weekly.groups import few_people, groups_of, may_show_people
 from driftbell.alerts.weekly.money import Budget, Money, budget_of, money_of
 from driftbell.alerts.weekly.outcome import Outcome, outcome_of
+from driftbell.alerts.weekly.ranking import worst_first
 from driftbell.alerts.weekly.settings import EVERYONE, Recipient, WeeklySettings, WorkflowSettings
 from driftbell.alerts.weekly.tally import Only, Series, WorkflowTally
 from driftbell.alerts.weekly.told import Change, Told, changes_of
@@ -165,7 +166,7 @@ def weekly_numbers(
         for draft, comparison, real in zip(flat, comparisons, discoveries(comparisons), strict=True)
     }
     weeks = [_workflow_week(sheet, judged, days, facts, reader) for sheet in sheets]
-    weeks.sort(key=_worst_first)
+    weeks.sort(key=worst_first)
     told = tuple(one for one in facts.told if recipient.reads(one.workflow))
     return WeeklyNumbers(
         week, recipient.name, tuple(weeks), len(flat), tuple(facts.gaps), told, facts.promised_false_pages
@@ -181,12 +182,6 @@ class _Sheet:
     settings: WorkflowSettings
     outcome: Outcome
     drafts: list[Draft]
-
-
-def _worst_first(week: WorkflowWeek) -> tuple[object, ...]:
-    worse = sum(figure.weight for figure in week.moved if figure.verdict == "Worse")
-    better = sum(figure.weight for figure in week.moved if figure.verdict == "Better")
-    return (-sum(one.still_open for one in week.told), -worse, -len(week.told), -better, week.workflow)
 
 
 def _drafts(found: WorkflowTally, outcome: Outcome) -> list[Draft]:

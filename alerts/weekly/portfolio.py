@@ -5,13 +5,16 @@ from dataclasses import dataclass
 
 from driftbell.alerts.plain import plain
 from driftbell.alerts.weekly.numbers import WorkflowWeek
-from driftbell.alerts.weekly.words import label, shown, value, verdict
+from driftbell.alerts.weekly.ranking import loudest
+from driftbell.alerts.weekly.told import Told
+from driftbell.alerts.weekly.words import incident_words, label, shown, value, verdict
 
 PORTFOLIO_ROWS = 15
 COLUMNS = ("", "cost", "cost each", "usual", "what changed most")
 RULE_WORDS = {
     "open_incident": "incident still open",
     "costly_incident": "incident, over now",
+    "worse_figure": "got worse",
     "over_budget": "heading over its budget",
     "cannot_see": "? cost not known",
     "low_use": "hardly used",
@@ -61,15 +64,15 @@ def _row(week: WorkflowWeek, rule: str | None) -> Row:
 
 def _what(week: WorkflowWeek, rule: str | None) -> tuple[str, str]:
     """The last column and its mood; it never says that nothing changed where something is asked."""
-    if week.moved:
-        figure = week.moved[0]
-        return f"{label(figure)} {verdict(figure)}", figure.verdict
-    if any(told.still_open for told in week.told):
-        return RULE_WORDS["open_incident"], "Worse"
+    matter = loudest(week)
+    if isinstance(matter, Told):
+        bad = matter.still_open or rule == "costly_incident"
+        if bad or rule is None:
+            return f"incident: {incident_words(matter)}", "Worse" if bad else ""
+    elif matter is not None:
+        return f"{label(matter)} {verdict(matter)}", matter.verdict
     if rule is not None:
         return RULE_WORDS[rule], "Worse"
-    if week.told:
-        return RULE_WORDS["costly_incident"], ""
     if not week.calls:
         return "? no calls", ""
     if week.budget is not None and week.budget.over:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from driftbell.alerts.weekly.figure import Figure
 from driftbell.alerts.weekly.numbers import WeeklyNumbers, WorkflowWeek
+from driftbell.alerts.weekly.ranking import LEAST_USD, extra_usd
 from driftbell.alerts.weekly.told import Told
 from driftbell.alerts.weekly.words import bare_title, cents, lower, one_in, sentence, value
 from driftbell.alerts.wording import percent
@@ -26,8 +27,6 @@ FAMILY_KIND = {
 }
 QUALITY_BAND = 0.04
 """A review score this far (0..1) from the middle of its five weeks makes a week unstable."""
-LEAST_USD = 5.0
-"""A rise of cost, or an incident that is over, below this is told, but nobody is asked to act on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,7 @@ def worse_figure(week: WorkflowWeek) -> Iterator[Recommendation]:
         if figure.verdict != "Worse" or figure.measure.kind in told or figure.measure.name == "total_cost":
             continue
         when = _at_the_same_time(week, figure)
-        usd = _extra(figure)
+        usd = extra_usd(figure)
         if usd is not None and usd < LEAST_USD:
             continue
         cases = _more_cases(figure)
@@ -244,13 +243,6 @@ def _at_the_same_time(week: WorkflowWeek, figure: Figure) -> str:
         if change.moved == figure.measure.label:
             return f" At the same time: {change.what}."
     return ""
-
-
-def _extra(figure: Figure) -> float | None:
-    """What the change cost this week, for figures in money per call or outcome."""
-    if figure.measure.unit != "usd" or figure.difference is None:
-        return None
-    return figure.difference * figure.cases
 
 
 def _more_cases(figure: Figure) -> float | None:

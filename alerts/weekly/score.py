@@ -37,12 +37,13 @@ def scorecard(numbers: WeeklyNumbers) -> tuple[str, ...]:
     score = score_of(numbers)
     if not score.pages:
         return ()
-    line = (
-        f"{score.pages} page{'' if score.pages == 1 else 's'} in four weeks, {score.judged} acknowledged, "
-        f"{score.false or 'none'} as false"
-    )
+    judged = f"{score.judged} acknowledged, {score.false or 'none'} as false"
+    if not score.judged:
+        judged = "none acknowledged, so nobody knows how many were false"
+    line = f"{score.pages} page{'' if score.pages == 1 else 's'} in four weeks, {judged}"
     each = numbers.promised_false_pages
     if each is None or score.promised is None:
         return (line,)
     kept = "more than promised" if score.false > score.promised else "promised"
-    return (f"{line} ({kept}: at most {each:g} a month{' per feature' if len(numbers.workflows) > 1 else ''})",)
+    many = f" per feature, so about {score.promised:.0f}" if len(numbers.workflows) > 1 else ""
+    return (f"{line} ({kept}: at most {each:g} a month{many})",)

@@ -150,9 +150,9 @@ def _incidents(numbers: WeeklyNumbers) -> tuple[str, ...]:
     over = len(told) - still
     after = "" if longest is None else f" after {'up to ' if over > 1 else ''}{duration(longest)}"
     states = [f"{still} still open"] * bool(still) + [f"{over} over{after}"] * bool(over)
-    if len(told) == 1:
-        states = ["still open" if still else f"over{after}"]
-    return (f"{len(told)}: {', '.join(states)}" + (f", cost {cents(cost)}" if cost else ""),)
+    if len(told) in {still, over}:
+        states = [f"{'all ' * (len(told) > 1)}{'still open' if still else f'over{after}'}"]
+    return (f"{len(told)}, {', '.join(states)}" + (f", cost {cents(cost)}" if cost else ""),)
 
 
 def _merged(notes: Sequence[str]) -> list[str]:

@@ -10,6 +10,10 @@ from driftbell.alerts.weekly.verdict import ENOUGH_CASES
 from driftbell.alerts.wording import milliseconds, money, percent, significant
 from driftbell.detectors.decomposition import Factor
 
+JUDGED = {"false_alarm": "a false alarm", "new_normal": "the new normal"}
+"""What people said an incident was instead of one."""
+WORTH_TELLING = 0.995
+"""USD below which an incident's cost is left to the details."""
 TINY_USD = 0.001
 """Below a tenth of a cent, money is told per thousand."""
 MANY = 1000
@@ -62,6 +66,15 @@ def each(figure: Figure, outcome: str) -> str:
 def bare_title(told: Told) -> str:
     """The incident's title without the name of its workflow, which stands before it anyway."""
     return lower(plain(told.title.removeprefix(f"{told.workflow}:").strip(), 100))
+
+
+def incident_words(told: Told) -> str:
+    """What it was, how it stands and what it cost: ``response time up 54%, over now, cost $4.60``."""
+    what = bare_title(told).partition(" (")[0]
+    usd = told.extra_usd or 0.0
+    state = JUDGED.get(told.verdict or "", "still open" if told.still_open else "over now")
+    cost = f", cost {cents(usd)}" if usd >= WORTH_TELLING and state not in JUDGED.values() else ""
+    return f"{what}, {state}{cost}"
 
 
 def per_many(figure: Figure) -> int:

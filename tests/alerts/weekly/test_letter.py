@@ -206,7 +206,13 @@ def test_a_first_week_is_not_said_to_be_as_usual(insurer, records, workflows):
 
 def test_a_feature_that_needs_a_decision_is_never_said_to_be_unchanged(insurer):
     told = [
-        replace(one, workflow=f"feature-{i}", ended_at=insurer.WEEK.end - 3600, extra_usd=50.0)
+        replace(
+            one,
+            workflow=f"feature-{i}",
+            title=f"feature-{i}: cost per call up 62% (1c -> 2c)",
+            ended_at=insurer.WEEK.end - 3600,
+            extra_usd=50.0 - i,
+        )
         for i, one in enumerate(insurer.facts(insurer.WEEK).told)
     ]
     week = week_named("2026-W46")
@@ -224,13 +230,16 @@ def test_a_feature_that_needs_a_decision_is_never_said_to_be_unchanged(insurer):
     asked = {one.workflow for one in recommend(numbers) if one.is_decision}
     assert asked == {"feature-0", "feature-1", "feature-3"}
     assert {row.cells[0]: row.cells[-1] for row in letter.rows} == {
-        "feature-0": "incident, over now",
-        "feature-1": "incident, over now",
+        "feature-0": "incident: cost per call up 62%, over now, cost $50",
+        "feature-1": "incident: cost per call up 62%, over now, cost $49",
         "feature-3": "costs more than its worth",
         "All 4 together": "usually $11",
     }
     assert letter.subject.endswith("figures as usual, 2 incidents, all over - 3 decisions")
-    assert "worked as usual" not in letter.headline
+    assert letter.headline == (
+        "No figure of 4 AI features changed, but there were 2 incidents, all over; the worst, feature-0: cost per call "
+        "up 62%, over now, cost $50. 3 decisions for you."
+    )
     assert ("QUIET", ("feature-2: same as usual",)) in [(s.name, s.lines) for s in letter.sections]
 
 
@@ -239,9 +248,17 @@ def test_the_alarms_are_told_beside_what_was_promised(insurer, records):
     false = [replace(facts.told[0], id=f"i{i}", verdict="false_alarm") for i in range(2)]
     numbers = insurer.numbers(records=records, told=replace(facts, told=[*false, facts.told[1]]))
     text = " ".join(text_of(numbers, insurer).split())
-    assert "3 pages in four weeks, 2 acknowledged, 2 as false (promised: at most 1 a month per feature)" in text
+    kept = "2 as false (promised: at most 1 a month per feature, so about 3)"
+    assert f"3 pages in four weeks, 2 acknowledged, {kept}" in text
     alarms = as_json(numbers, compose(numbers, insurer.SETTINGS), ())["alarms"]
     assert (alarms["pages"], alarms["acknowledged"], alarms["false_pages"]) == (3, 2, 2)
     assert alarms["promised_false_pages"] == pytest.approx(3 * 28 / 30.44)
     alone = insurer.numbers(("claims-triage",), records, told=replace(facts, told=false))
     assert "2 as false (more than promised: at most 1 a month)" in " ".join(text_of(alone, insurer).split())
+
+
+def test_alarms_that_nobody_judged_are_not_said_to_be_right(insurer, records):
+    facts = insurer.facts(insurer.WEEK)
+    numbers = insurer.numbers(records=records, told=replace(facts, told=[replace(facts.told[0], verdict=None)]))
+    text = " ".join(text_of(numbers, insurer).split())
+    assert "1 page in four weeks, none acknowledged, so nobody knows how many were false (promised: " in text
