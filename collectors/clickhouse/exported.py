@@ -127,9 +127,11 @@ class ExportedSpans:
         day = datetime.fromtimestamp(self._since / 1e9, UTC) - timedelta(days=1)
         given = {"table": self._table, "first": f"{day:%Y%m%d}"}
         parts = [Part(*row) for row in self._client.query(query, given)]
-        self._forget({part.partition for part in parts})
+        partitions = {part.partition for part in parts}
+        self._forget(partitions)
+        read = {partition: self._blocks(partition) for partition in partitions}
         for part in parts:
-            if not covered(self._blocks(part.partition), (part.first, part.last)):
+            if not covered(read[part.partition], (part.first, part.last)):
                 yield part
 
     def _take(self, part: Part, offset: int) -> int | None:
@@ -149,29 +151,25 @@ class ExportedSpans:
 
     def _begin(self, back_s: float) -> int:
         """From which start of a span on (ns) the table is read: fixed when it is looked at for the first time."""
-        with self._store.write() as tx:
-            kept = self._row(tx, "")
-            if kept is None:
-                since = int((self._clock() - back_s) * 1e9)
-                _upsert(tx, self._table, "", {"since": since})
-                return since
-            return int(kept["since"])
-
-    def _row(self, tx: Database, partition: str) -> dict[str, Any] | None:
-        query = "SELECT body FROM exported_tables WHERE name = ? AND partition = ?"
-        found = next(iter(tx.query(query, [self._table, partition])), None)
-        return None if found is None else json.loads(found["body"])
+        kept = self._state("").get("since")
+        if kept is None:
+            kept = int((self._clock() - back_s) * 1e9)
+            with self._store.write() as tx:
+                _upsert(tx, self._table, "", {"since": kept})
+        return int(kept)
 
     def _state(self, partition: str) -> dict[str, Any]:
-        with self._store.write() as tx:
-            return self._row(tx, partition) or {"blocks": [], "part": "", "offset": 0}
+        """What is known of a partition; of none, how far back the table is read."""
+        query = "SELECT body FROM exported_tables WHERE name = ? AND partition = ?"
+        found = self._store.read().execute(query, (self._table, partition)).fetchone()
+        return {} if found is None else dict(json.loads(found[0]))
 
     def _blocks(self, partition: str) -> Blocks:
-        return [(first, last) for first, last in self._state(partition)["blocks"]]
+        return [(first, last) for first, last in self._state(partition).get("blocks", ())]
 
     def _offset(self, part: Part) -> int:
         state = self._state(part.partition)
-        return int(state["offset"]) if state["part"] == part.name else 0
+        return int(state["offset"]) if state.get("part") == part.name else 0
 
     def _save(self, part: Part, offset: int | None) -> None:
         blocks = self._blocks(part.partition)
@@ -183,9 +181,10 @@ class ExportedSpans:
 
     def _forget(self, partitions: set[str]) -> None:
         """Partitions that are gone will not come back with blocks of the same numbers."""
-        with self._store.write() as tx:
-            held = tx.query("SELECT partition FROM exported_tables WHERE name = ?", [self._table])
-            for gone in {row["partition"] for row in held} - partitions - {""}:
+        query = "SELECT partition FROM exported_tables WHERE name = ?"
+        held = {partition for (partition,) in self._store.read().execute(query, (self._table,))}
+        for gone in held - partitions - {""}:
+            with self._store.write() as tx:
                 tx.execute("DELETE FROM exported_tables WHERE name = ? AND partition = ?", [self._table, gone])
 
 
