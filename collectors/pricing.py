@@ -27,6 +27,10 @@ _DAY = 86400
 _PER_MILLION = 1e-6
 UNTIERED = 30_000
 """Tokens up to which no provider has a second price tier; asking the list takes 90 µs, multiplying nothing."""
+TIER = "service_tier"
+"""Ending of the attributes that tell at which tier a provider served a call."""
+_CONTEXTS = {"batch": {"processing": "batch"}} | {tier: {TIER: tier} for tier in ("flex", "priority", "fast")}
+"""Tiers with prices of their own, as genai-prices names them."""
 _FIELDS = [each.name for each in fields(Call)]
 _COST = _FIELDS.index("cost_usd")
 _values = attrgetter(*_FIELDS)
@@ -65,6 +69,7 @@ class _Usage:
     output: int | None
     cached: int = 0
     written: int = 0
+    tier: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +119,21 @@ class Rate:
         return self.listed.of(given, out or 0, cached or 0, written or 0)
 
 
-def rate_of(provider: str | None, model: str | None, day: int, prices: PriceTable) -> Rate | Literal["ask"] | None:
+def tier_of(attributes: Mapping[str, object]) -> str | None:
+    """The tier at which a call with these attributes is billed, if it is not the usual one.
+
+    What the provider answered counts before what was asked for.
+    """
+    found = {name: tier for name, tier in attributes.items() if name.endswith(TIER)} if attributes else None
+    if not found:
+        return None
+    name = min(found, key=lambda name: ("response" not in name, name))
+    return tier if (tier := str(found[name]).lower()) in _CONTEXTS else None
+
+
+def rate_of(
+    provider: str | None, model: str | None, day: int, prices: PriceTable, tier: str | None = None
+) -> Rate | Literal["ask"] | None:
     """The rate of a model on a day since the epoch; ``None`` if it has no price, ``ask`` if it is not so simple."""
     if model is None:
         return None
@@ -124,7 +143,7 @@ def rate_of(provider: str | None, model: str | None, day: int, prices: PriceTabl
     if not prices.public:
         return None
     for name in (provider, None):
-        rates = _rates(name, model, day)
+        rates = _rates(name, model, day, tier)
         if rates is not None:
             return Rate(_public_list()[1], rates) if rates.linear else "ask"
     return None
@@ -153,7 +172,8 @@ def _usages(call: Call) -> list[_Usage]:
     else:
         counts = (call.input_tokens, call.output_tokens, call.cached_tokens, call.cache_write_tokens)
         rows = [(call.provider, call.model, *counts)]
-    return [_Usage(p, m, given, out, cached or 0, written or 0) for p, m, given, out, cached, written in rows]
+    tier = tier_of(call.attributes)
+    return [_Usage(p, m, given, out, cached or 0, written or 0, tier) for p, m, given, out, cached, written in rows]
 
 
 def _cost(usage: _Usage, ts: float, prices: PriceTable) -> _Cost | None:
@@ -203,7 +223,7 @@ def _public_cost(usage: _Usage, day: int) -> _Cost | None:
     """Cost by the public list on a day since the epoch; with the model alone if the provider is not in the list."""
     assert usage.model is not None
     for provider in (usage.provider, None):
-        rates = _rates(provider, usage.model, day)
+        rates = _rates(provider, usage.model, day, usage.tier)
         if rates is not None:
             simple = rates.linear and max(usage.input or 0, usage.output or 0) <= UNTIERED
             usd = (
@@ -233,20 +253,20 @@ class _Rates:
 
 
 @lru_cache(maxsize=4096)
-def _rates(provider: str | None, model: str, day: int) -> _Rates | None:
-    """The rates of a model on a day, found by asking the list for many tokens of each kind."""
+def _rates(provider: str | None, model: str, day: int, tier: str | None) -> _Rates | None:
+    """The rates of a model on a day at a tier, found by asking the list for many tokens of each kind."""
     many = UNTIERED
     probes = [
-        _Usage(provider, model, many, 0),
-        _Usage(provider, model, 0, many),
-        _Usage(provider, model, many, 0, cached=many),
-        _Usage(provider, model, many, 0, written=many),
+        _Usage(provider, model, many, 0, tier=tier),
+        _Usage(provider, model, 0, many, tier=tier),
+        _Usage(provider, model, many, 0, cached=many, tier=tier),
+        _Usage(provider, model, many, 0, written=many, tier=tier),
     ]
     found = [usd / many for probe in probes if (usd := _asked(provider, probe, day)) is not None]
     if len(found) < len(probes):
         return None
     rates = _Rates(found[0], found[1], found[2], found[3], linear=True)
-    few = _Usage(provider, model, 1000, 1000)
+    few = _Usage(provider, model, 1000, 1000, tier=tier)
     asked = _asked(provider, few, day)
     return replace(rates, linear=asked is not None and math.isclose(asked, rates.of(1000, 1000, 0, 0), rel_tol=1e-9))
 
@@ -263,7 +283,13 @@ def _asked(provider: str | None, usage: _Usage, day: int) -> float | None:
     )
     try:
         moment = datetime.fromtimestamp(day * _DAY, UTC)
-        found = prices.calc_price(counts, model_ref=usage.model, provider_id=provider, genai_request_timestamp=moment)
+        found = prices.calc_price(
+            counts,
+            model_ref=usage.model,
+            provider_id=provider,
+            genai_request_timestamp=moment,
+            price_context=None if usage.tier is None else _CONTEXTS[usage.tier],
+        )
     except (LookupError, ValueError, OverflowError, OSError):
         return None
     return float(found.total_price)

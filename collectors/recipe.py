@@ -17,7 +17,17 @@ from driftbell.collectors.duplicates import joined
 from driftbell.collectors.fold import fold
 from driftbell.collectors.logical import DIMENSIONS
 from driftbell.collectors.part import Part
-from driftbell.collectors.pricing import PARTS, REPORTED_COST, UNTIERED, PriceTable, Rate, is_complete, rate_of
+from driftbell.collectors.pricing import (
+    PARTS,
+    REPORTED_COST,
+    TIER,
+    UNTIERED,
+    PriceTable,
+    Rate,
+    is_complete,
+    rate_of,
+    tier_of,
+)
 from driftbell.collectors.retrieved import assign_sources
 from driftbell.collectors.shape import LABELS, PLACES, Value
 from driftbell.collectors.template import NANO, Filled, part_of
@@ -149,8 +159,9 @@ class Recipe:
         call = self.call
         if call.cost_source == "provider":
             return Priced(call, None)
-        known = None if call.input_tokens is None else rate_of(call.provider, call.model, day, prices)
-        if known == "ask":
+        tier = tier_of(call.attributes)
+        known = None if call.input_tokens is None else rate_of(call.provider, call.model, day, prices, tier)
+        if known == "ask" or any(name.endswith(TIER) for name, _, _ in self.attributes):
             return None
         if known is not None:
             call = replace(

@@ -44,6 +44,23 @@ def test_another_table_has_another_version() -> None:
 
 
 @pytest.mark.parametrize(
+    ("attributes", "times"),
+    [
+        ({"gen_ai.openai.response.service_tier": "default"}, 1.0),
+        ({"openai.response.service_tier": "batch"}, 0.5),
+        ({"service_tier": "Priority"}, 1.7),
+        ({"openai.request.service_tier": "priority", "openai.response.service_tier": "default"}, 1.0),
+        ({"openai.response.service_tier": "of the future"}, 1.0),
+    ],
+)
+def test_a_call_costs_what_its_tier_costs(attributes, times) -> None:
+    call = replace(CALL, cached_tokens=0)
+    plain, tiered = price(call, PriceTable()), price(replace(call, attributes=attributes), PriceTable())
+    assert tiered.cost_usd == pytest.approx(times * plain.cost_usd)
+    assert price(replace(CALL, attributes=attributes), TABLE).cost_usd == price(CALL, TABLE).cost_usd
+
+
+@pytest.mark.parametrize(
     ("provider", "model", "counts", "usd"),
     [
         # what two emitters with price lists of their own reported for the same recorded calls

@@ -1,6 +1,7 @@
 """Spans that are read by templates say what they say when each is read in full."""
 
 import random
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -152,6 +153,7 @@ def _describe(span, given_span: dict) -> None:
         "gen_ai.response.time_to_first_chunk": given_span["ttft"],
         "gen_ai.usage.cost": given_span["cost"],
         "app.number": given_span["extra"],
+        "openai.response.service_tier": given_span.get("tier"),
     }
     for key, value in named.items():
         if value is None:
@@ -203,6 +205,24 @@ def test_what_was_read_by_templates_is_found_again_and_forgotten_as_a_whole(tmp_
         held = {name: db[name].count for name in ("calls", "chunks", "parts", "links", "unsorted")}
     assert set(held.values()) == {0}
     store.close()
+
+
+def test_calls_at_another_tier_cost_the_same_with_and_without_templates(tmp_path):
+    tiers = (None, "batch", "default", "priority")
+    now = [{**_ordinary(), "trace": n, "at": 350_000_000, "tier": tiers[n % 4]} for n in range(80)]
+    templates = Templates()
+    fast, plain = (Store.open(tmp_path / name, clock=lambda: T0_NS / 1e9) for name in ("fast", "plain"))
+    for turn in range(2):
+        body = request_of(
+            [{**each, "trace": each["trace"] + 80 * turn, "response": f"r-{turn}-{n}"} for n, each in enumerate(now)]
+        )
+        found = read_traces(body, templates)
+        fast.append(Batch(found.spans, found.filled))
+        plain.append(Batch(decode_traces(body, "protobuf").spans))
+    assert len(found.filled) == 80
+    costs = Counter(call.cost_usd for call in fast.calls(limit=1000).calls)
+    assert sorted(costs.values()) == [40, 40, 80]
+    assert_same(fast, plain)
 
 
 def test_a_damaged_attribute_makes_the_body_malformed_as_ever():
