@@ -58,6 +58,10 @@ class TableError(ValueError):
     """The table is not one of the Collector's exporter; the message says what to do."""
 
 
+class _MergedError(Exception):
+    """A part is gone; its rows are in another one, which the next look finds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """One part of the table: the blocks ``first`` to ``last`` of a partition."""
@@ -100,7 +104,10 @@ class ExportedSpans:
                 if not left:
                     return True
                 left -= 1
-                offset = self._take(part, offset)
+                try:
+                    offset = self._take(part, offset)
+                except _MergedError:
+                    return True
                 self._save(part, offset)
         return False
 
@@ -135,19 +142,32 @@ class ExportedSpans:
                 yield part
 
     def _take(self, part: Part, offset: int) -> int | None:
-        """Store a page from the row ``offset`` on; the row after it, None at the end of the part."""
+        """Store a page from the row ``offset`` on; the row after it, None at the end of the part.
+
+        Raises `_MergedError` when the part was merged with others meanwhile, for then its rows are not found under it.
+        """
         given = {"part": part.name, "from": offset, "since": self._since}
         first, last, rows = self._client.query(self._page, given)[0]
+        found = self._client.query(self._query, {**given, "from": first, "until": last}) if rows else []
         spans, refused = [], Counter[str]()
-        if rows:
-            for row in self._client.query(self._query, {**given, "from": first, "until": last}):
-                try:
-                    spans.append(span_of(row))
-                except RejectedError:
-                    refused[service_of(row[_RESOURCE])] += 1
+        for row in found:
+            try:
+                spans.append(span_of(row))
+            except RejectedError:
+                refused[service_of(row[_RESOURCE])] += 1
         if spans or refused:
             self._store.append(Batch(spans, refused=refused))
+        if not self._is_there(part):
+            raise _MergedError
         return last + 1 if rows == PAGE else None
+
+    def _is_there(self, part: Part) -> bool:
+        """Whether a part has not been merged; one that was never comes back, so it was there all the time before."""
+        query = (
+            "SELECT count() FROM system.parts "
+            "WHERE database = currentDatabase() AND table = {table:String} AND name = {name:String} AND active"
+        )
+        return bool(self._client.query(query, {"table": self._table, "name": part.name})[0][0])
 
     def _begin(self, back_s: float) -> int:
         """From which start of a span on (ns) the table is read: fixed when it is looked at for the first time."""

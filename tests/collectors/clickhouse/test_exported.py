@@ -122,6 +122,35 @@ def test_a_part_that_is_read_half_is_gone_on_with_after_a_restart(tmp_path, tabl
         store.close()
 
 
+class Merging:
+    """A client whose table merges its parts before the ``at``-th question about rows is answered."""
+
+    def __init__(self, client, at):
+        self._client, self._at = client, at
+
+    def query(self, sql, given=None):
+        if "_part_offset" in sql:
+            self._at -= 1
+            if self._at == 0:
+                self._client.command("OPTIMIZE TABLE otel_traces FINAL")
+        return self._client.query(sql, given)
+
+
+@pytest.mark.parametrize("at", [1, 2, 3, 4])
+def test_parts_that_are_merged_while_they_are_read_lose_nothing(tmp_path, table, all_calls, at):
+    for moment in (0.0, 100.0, 200.0):
+        export(table, [chat(None, moment)])
+    store = Store.open(tmp_path)
+    try:
+        looking = reader(Merging(table, at), store)
+        assert looking.read()
+        while looking.read():
+            pass
+        assert len(all_calls(store)) == 3
+    finally:
+        store.close()
+
+
 def test_only_what_began_since_the_first_look_or_shortly_before_is_taken(tmp_path, table, all_calls):
     export(table, [chat(None, -10 * 86400.0), chat(None, 0.0)])
     store = Store.open(tmp_path)
