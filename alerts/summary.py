@@ -6,7 +6,7 @@ The pure parts live in `driftbell.alerts.weekly`; here they meet the store and t
 import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.message import EmailMessage
 from typing import Literal
 
@@ -24,7 +24,7 @@ from driftbell.alerts.weekly.render import Rendered, as_json, render
 from driftbell.alerts.weekly.schedule import Due, Overdue, due_periods, newcomers, overdue, period_of
 from driftbell.alerts.weekly.settings import EVERYONE, Recipient, WeeklySettings
 from driftbell.alerts.weekly.source import Source
-from driftbell.alerts.weekly.weeks import Week, last_full_week, week_named
+from driftbell.alerts.weekly.weeks import Week, in_words, last_full_week, week_named
 
 Write = Callable[[], AbstractContextManager[Database]]
 Send = Callable[[EmailMessage], None]
@@ -69,12 +69,17 @@ def summarise(
     week: Week,
     late_since: float | None = None,
     workflow: str | None = None,
+    now: float | None = None,
 ) -> Summary:
     """Compute the summary of ``week`` for ``recipient``; nothing is stored or sent.
 
-    ``workflow``, a name or pattern, tells of a part of it only; the verdicts are those of the whole summary.
+    ``workflow``, a name or pattern, tells of a part of it only; the verdicts are those of the whole summary. A week
+    that is not over at ``now`` says so.
     """
     numbers = weekly_numbers(source.points(week, recipient), week, source.facts(week), settings, recipient)
+    if now is not None and now < week.end:
+        so_far = f"the week is not over: this is what came until {in_words(now, week.zone)}"
+        numbers = replace(numbers, gaps=(so_far, *numbers.gaps))
     if workflow is not None:
         numbers = numbers.narrowed(workflow)
     letter = compose(numbers, settings, late_since)
@@ -90,7 +95,7 @@ def asked_for(
 ) -> tuple[Recipient, Week]:
     """What a person asks for on the command line: by default the last full week of everything, in UTC.
 
-    Raises ValueError, with what to write instead, for an unknown recipient, zone or week.
+    Raises ValueError, with what to write instead, for an unknown recipient, zone or week, and one that is to come.
     """
     if recipient is None:
         who = EVERYONE
@@ -100,7 +105,10 @@ def asked_for(
         who = Recipient.model_validate({**who.model_dump(), **({"zone": zone} if zone else {})})
     except ValidationError as error:
         raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
-    return who, week_named(week, who.zone) if week else last_full_week(now, who.zone)
+    when = week_named(week, who.zone) if week else last_full_week(now, who.zone)
+    if when.start > now:
+        raise ValueError(f"the week {week} has not begun; the last full one is {last_full_week(now, who.zone).name}")
+    return who, when
 
 
 def _unknown(settings: WeeklySettings, name: str) -> Recipient:

@@ -109,7 +109,8 @@ def _notes(week: WorkflowWeek, calm: list[Figure]) -> list[str]:
     notes += [f"Incident: {_incident(told, week)}." for told in week.told[:MAX_INCIDENTS]]
     slow, usual = week.slowest
     if slow is not None:
-        notes.append(f"1 answer in 20 took longer than {value(slow, 'ms')} (usual {value(usual, 'ms')}).")
+        before = "" if usual is None else f" (usual {value(usual, 'ms')})"
+        notes.append(f"1 answer in 20 took longer than {value(slow, 'ms')}{before}.")
     if week.money.ten_times is not None:
         notes.append(
             f"At ten times the volume a week would cost about {cents(week.money.ten_times)} at today's cost per call."
@@ -117,7 +118,7 @@ def _notes(week: WorkflowWeek, calm: list[Figure]) -> list[str]:
     budget = week.budget
     if budget is not None:
         of = f", budget {cents(budget.limit)}" if budget.limit is not None else ""
-        since = "" if budget.since_day == 1 else f" (watched since the {budget.since_day}.)"
+        since = "" if budget.since_day == 1 else f" (watched since {budget.since_day} {budget.month.partition(' ')[0]})"
         notes.append(f"{budget.month} so far {cents(budget.so_far)}{since}, heading for {cents(budget.forecast)}{of}.")
     if week.few_people:
         notes.append("Fewer than ten people used it, so what they did with it is not shown.")

@@ -130,7 +130,7 @@ def size(figure: Figure) -> str:
 def verdict(figure: Figure) -> str:
     """``↑ Worse, +24%``, ``= Same``, ``? Cannot tell``: a word and a sign, so that colour says nothing alone."""
     if not figure.measure.good:
-        return size(figure) or "as usual"
+        return size(figure) or ("as usual" if figure.usual is not None else "")
     if figure.verdict == "Cannot tell":
         return "? Cannot tell"
     if figure.verdict == "Same":

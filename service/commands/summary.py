@@ -47,14 +47,15 @@ def command(
 
     config = configured(config_file, data_dir)
     settings = weekly.settings(config)
+    now = time.time()
     try:
-        who, when = asked_for(settings, time.time(), week, zone, recipient)
+        who, when = asked_for(settings, now, week, zone, recipient)
     except ValueError as error:
         raise Failure(str(error)) from None
     with reading(config) as store:
         if workflow is not None:
             weekly.known_workflow(store, workflow)
-        summary = summarise(weekly.source(store, config), settings, who, when, workflow=workflow)
+        summary = summarise(weekly.source(store, config), settings, who, when, workflow=workflow, now=now)
         if dry_run and not to:
             told = ", ".join(weekly.addresses(store, config, who, to))
             click.echo(f"would go to {told}; nothing was sent. To see it in a mail program: --dry-run --to ADDRESS")

@@ -262,3 +262,11 @@ def test_alarms_that_nobody_judged_are_not_said_to_be_right(insurer, records):
     numbers = insurer.numbers(records=records, told=replace(facts, told=[replace(facts.told[0], verdict=None)]))
     text = " ".join(text_of(numbers, insurer).split())
     assert "1 page in four weeks, none acknowledged, so nobody knows how many were false (promised: " in text
+
+
+def test_a_first_week_tells_nothing_of_the_usual(insurer, records):
+    first = [record for record in records if record.ts >= insurer.WEEK.start]
+    text = render(compose(insurer.numbers(("claims-triage",), first, told=Facts()), insurer.SETTINGS)).text
+    assert "Calls" in text
+    assert "as usual" not in text
+    assert "usual -" not in text

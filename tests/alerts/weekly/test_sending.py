@@ -452,6 +452,17 @@ def test_what_is_asked_for_on_the_command_line(configured, due):
         asked_for(configured, due, None, None, "nobody")
     with pytest.raises(ValueError, match="2026-W46"):
         asked_for(configured, due, "last", None, None)
+    with pytest.raises(ValueError, match="2030-W01 has not begun; the last full one is 2026-W46"):
+        asked_for(configured, due, "2030-W01", None, None)
+
+
+def test_a_week_that_is_not_over_is_told_as_it_stands(source, insurer):
+    week, reader = insurer.WEEK, READER
+    early = summarise(source, insurer.SETTINGS, reader, week, now=week.end - 86_400)
+    assert "NOT SEEN the week is not over: this is what came until Sun 15 Nov 00:00" in " ".join(
+        early.rendered.text.split()
+    )
+    assert "not over" not in summarise(source, insurer.SETTINGS, reader, week, now=week.end).rendered.text
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Asia/Kolkata"])
