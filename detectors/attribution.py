@@ -208,6 +208,12 @@ def nearest_marker(evidence: Evidence) -> Marker | None:
     return min(near, key=lambda m: (abs(m.ts - evidence.onset), m.id), default=None)
 
 
+def _cents(usd: float) -> str:
+    """``+0.45c``: two figures that matter."""
+    digits = max(0, 1 - math.floor(math.log10(abs(usd) * 100)))
+    return f"{usd * 100:+.{digits}f}c"
+
+
 def _money(series: Series, evidence: Evidence) -> tuple[dict[str, float], tuple[str, ...], tuple[str, ...]]:
     """Exact parts of a change of cost per call (USD), the ones that matter in words, and the ones ruled out."""
     if series.family != "cost":
@@ -217,7 +223,10 @@ def _money(series: Series, evidence: Evidence) -> tuple[dict[str, float], tuple[
         return {}, (), ()
     parts = {factor: split.parts[factor] for factor in FACTORS if split.parts.get(factor)}
     shares = {factor: part / split.change for factor, part in parts.items()}
-    big = sorted((f for f in shares if shares[f] >= 0.15), key=lambda f: -shares[f])
-    notes = tuple(f"{_FACTOR_WORDS.get(f, f)} explains {shares[f]:.0%} of the change of cost per call" for f in big[:3])
+    big = sorted((f for f in shares if abs(shares[f]) >= 0.15), key=lambda f: -abs(shares[f]))[:3]
+    named = [(_FACTOR_WORDS.get(factor, factor), factor) for factor in big]
+    notes = tuple(f"{word} explains {shares[f]:.0%} of the change of cost per call" for word, f in named)
+    if any(shares[factor] < 0 for factor in big):  # parts of more than the whole are understood in money only
+        notes = tuple(f"{word} {_cents(parts[factor])} a call" for word, factor in named)
     small = tuple(word for f, word in _FACTOR_WORDS.items() if abs(shares.get(f, 0.0)) < 0.1)  # type: ignore[call-overload]
     return {str(f): part for f, part in parts.items()}, notes, small

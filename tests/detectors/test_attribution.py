@@ -8,6 +8,7 @@ from driftbell.detectors.series import Series
 from tests.detectors.traffic import DAY, MONDAY, calls
 
 SLOWER = Series("reliability", "status", "error", "rate", 1, 0.03, "")
+DEARER = Series("cost", "cost_per_call", "cost", "quantity", 1, 1.2, "usd")
 ALIKE = "segment: all moved alike"
 
 
@@ -38,3 +39,26 @@ def test_a_segment_that_did_not_move_is_no_part_of_all():
 
 def test_of_a_few_calls_nothing_is_said():
     assert ALIKE not in ruled_out(every(3), 0.25)
+
+
+def evidence_of(edit):
+    """What is said of the parts of a change of cost that ``edit`` makes from the last of three days on."""
+    onset = MONDAY + 3 * DAY
+    history = calls(4, 60, 4)
+    before = rollup(call for call in history if call.ts < onset)
+    after = rollup(edit(call) for call in history if call.ts >= onset)
+    return explain(DEARER, Evidence(before, after, onset)).cause.evidence
+
+
+def test_a_part_of_the_change_is_told_as_its_share():
+    longer = evidence_of(lambda call: replace(call, cost_usd=call.cost_usd * 2, input_tokens=call.input_tokens * 2))
+    assert longer
+    assert all("explains" in note for note in longer)
+
+
+def test_parts_that_work_against_each_other_are_told_in_money_and_never_beyond_the_whole():
+    mixed = evidence_of(lambda call: replace(call, cost_usd=call.cost_usd * 1.5, input_tokens=call.input_tokens // 2))
+    assert len(mixed) == 2
+    assert not any("%" in note for note in mixed)
+    assert [note.rpartition(" a call")[0][-1] for note in mixed] == ["c", "c"]
+    assert sum("-" in note for note in mixed) == 1
