@@ -24,7 +24,7 @@ _OURSELVES = "driftbell"
 def reshard(sources: Sequence[Path], targets: Sequence[Path]) -> list[int]:
     """Write what is in the folders ``sources`` to new ``targets``, one for each shard; the workflows of each.
 
-    Silences, and what is told of weekly summaries, go to all. The sources stay as they are. Raises `Failure`.
+    Silences, what is told of weekly summaries and what was read of exported tables go to all. The sources stay as they are. Raises `Failure`.
     """
     for folder in sources:
         if not (folder / FILE).exists():
@@ -65,7 +65,7 @@ def _fill(sources: Sequence[Path], target: Path, shard: Shard) -> int:
 
 def _merge(db: sqlite3.Connection, at: int) -> None:
     """Add what the file ``other`` knows; each row is known by its workflow, id or event."""
-    for table in (*_BY_WORKFLOW, "silences"):
+    for table in (*_BY_WORKFLOW, "silences", "exported_tables"):
         if _columns(db, "main", table) != _columns(db, "other", table):
             raise Failure(f"the folders are of different versions of driftbell: start and stop number {at + 1} once")
         db.execute(f"INSERT OR IGNORE INTO {table} SELECT * FROM other.{table}")

@@ -9,6 +9,7 @@ from driftbell.service.migrations import MIGRATIONS
 from driftbell.service.resharding import reshard
 
 WORKFLOWS = [f"workflow-{n}" for n in range(12)]
+READ = "SELECT name, partition, body FROM exported_tables"
 QUERIES = {
     "state": "SELECT workflow, next_bin, state, beside FROM detector_state",
     "findings": "SELECT workflow, id, body FROM findings",
@@ -70,3 +71,15 @@ def test_wrong_folders_are_one_line_that_says_what_to_do(folders, into, said, tm
     assert ran.returncode == 1
     assert said in ran.stderr
     assert len(ran.stderr.strip().splitlines()) == 1
+
+
+def test_what_was_read_of_an_exported_table_is_known_wherever_the_first_shard_goes(tmp_path):
+    sources = [filled(tmp_path / f"source-{at}", [WORKFLOWS[at]]) for at in range(2)]
+    store = Store.open(sources[1], MIGRATIONS)
+    with store.write() as tx:
+        tx.table("exported_tables").insert({"name": "otel_traces", "partition": "20261121", "body": "{}"})
+    store.close()
+    reshard(sources, [tmp_path / "new-0"])
+    moved = Store.open(tmp_path / "new-0", MIGRATIONS)
+    assert moved.read().execute(READ).fetchall() == [("otel_traces", "20261121", "{}")]
+    moved.close()
