@@ -24,7 +24,8 @@ _OURSELVES = "driftbell"
 def reshard(sources: Sequence[Path], targets: Sequence[Path]) -> list[int]:
     """Write what is in the folders ``sources`` to new ``targets``, one for each shard; the workflows of each.
 
-    Silences, what is told of weekly summaries and what was read of exported tables go to all. The sources stay as they are. Raises `Failure`.
+    Silences, what is told of weekly summaries and what was read of exported tables go to all. The sources stay as they
+    are. Raises `Failure`.
     """
     for folder in sources:
         if not (folder / FILE).exists():
