@@ -28,6 +28,9 @@ EXPLAINS: dict[str, frozenset[str]] = {
 TOGETHER = 6 * 3600.0
 """A series whose onset is this near belongs together with what explains it or is of its family."""
 
+SOON = 3600.0
+"""Seconds after an alarm whose cause was not found before it is looked for again."""
+
 
 @dataclass(slots=True)
 class Episode:
@@ -41,6 +44,14 @@ class Episode:
     keys: dict[str, str] = field(default_factory=dict)
     text: str = ""
     watches: list[int] = field(default_factory=list)
+    unexplained: bool = False
+    """Nothing was found that it could be due to, so far."""
+    looked_at: float = 0.0
+    """When it was last looked for."""
+
+    def looks_again(self, ts: float) -> bool:
+        """Whether it is time to look for the cause again: after an hour, then when the episode is twice as old."""
+        return self.unexplained and ts - self.fired_at >= max(2 * (self.looked_at - self.fired_at), SOON)
 
     def holds(self, metric: str, family: str, started_at: float) -> bool:
         """Whether a series that began to move at ``started_at`` belongs to this episode."""

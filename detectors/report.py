@@ -57,7 +57,28 @@ class Reporter:
                 findings += [self._plain(w, w.alarm, ts, "no_data") for w in watches if w.alarm is not None]
         episodes = self.detector.episodes
         self.detector.episodes = [e for e in episodes if any(watches[i].alarm is not None for i in e.watches)]
+        for episode in self.detector.episodes:
+            if episode.looks_again(ts):
+                findings += self._explained(episode, start, ts)
         return findings
+
+    def _explained(self, episode: Episode, start: int, ts: float) -> list[Finding]:
+        """What the leading series turns out to be due to, if that shows by now: an alarm comes with the first calls."""
+        episode.looked_at = ts
+        lead = episode.watches[0]
+        watch = self.detector.watches[lead]
+        if watch.alarm is None:
+            return []
+        evidence = self._evidence(watch.alarm.started_at, start)
+        found = explain(watch.series, evidence, watch.segment)
+        silent = max((point.key.minute for point in evidence.after), default=0) < start - HOUR
+        if silent or found.cause.confidence == "unknown":
+            return []
+        episode.unexplained, episode.keys, episode.text = False, dict(found.cause.keys), found.cause.text
+        numbers = levels(watch.series, evidence, watch.alarm.segment)
+        change = replace(numbers, cause=found.cause, segments=found.segments)
+        log_e = float(self.detector.tests.evidence()[lead])
+        return [replace(self._finding(watch, ts, change, log_e), transition="updated")]
 
     def _fired(self, i: int, start: int, ts: float, evidence: list[float]) -> list[Finding]:
         watch = self.detector.watches[i]
@@ -72,7 +93,18 @@ class Reporter:
         finding = self._finding(first, ts, change, evidence[lead])
         series, cause = first.series, change.cause
         episode = Episode(
-            series.metric, series.family, finding.started_at, ts, change.segment, dict(cause.keys), cause.text, [lead]
+            *(
+                series.metric,
+                series.family,
+                finding.started_at,
+                ts,
+                change.segment,
+                dict(cause.keys),
+                cause.text,
+                [lead],
+            ),
+            unexplained=cause.confidence == "unknown",
+            looked_at=ts,
         )
         self.detector.episodes.append(episode)
         return [finding] if lead == i else [finding, *self._join(episode, i, start, ts, evidence[i])]

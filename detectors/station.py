@@ -67,7 +67,8 @@ class Station:
         """Take in the points of ``[start, start + BIN)``; bins come in order, those without points too."""
         ts = start + BIN + self.settings.grace
         step = self.engine.step(start, points)
-        findings = Reporter(self.engine, history).report(start, step, self.settings.grace) if step.happened else []
+        told = step.happened or any(episode.looks_again(ts) for episode in self.engine.episodes)
+        findings = Reporter(self.engine, history).report(start, step, self.settings.grace) if told else []
         findings = self.drift.join(findings)
         for rule in self.rules:
             findings += rule.step(start, points, ts, history)

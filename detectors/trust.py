@@ -90,6 +90,8 @@ class Gate:
                 admitted.append(finding)
             elif finding.transition == "fired" and finding.family != "instrument":
                 admitted += self._weigh(finding, start, ts, history)
+            elif finding.transition == "updated" and self._holds(finding):
+                continue
             else:
                 admitted.append(finding)
         if (self.state.held or self.state.told) and start % HOUR == 0:
@@ -103,6 +105,10 @@ class Gate:
     def load(self, stored: object) -> None:
         """Inverse of `dump`."""
         self.state = _STATE.validate_python(stored)
+
+    def _holds(self, finding: Finding) -> bool:
+        """Whether the finding's series is not told of, because what it rests on is broken."""
+        return any((h.finding.series, h.finding.measure) == (finding.series, finding.measure) for h in self.state.held)
 
     def _drop(self, over: Finding) -> None:
         """What is over need not be told any more."""

@@ -136,3 +136,19 @@ def test_units_do_not_matter() -> None:
     dear, less = (findings(calls(16, 40, 11, edit)) for edit in (grow, cheap))
     assert [(f.ts, f.metric, f.segment) for f in dear] == [(f.ts, f.metric, f.segment) for f in less]
     assert dear
+
+
+def test_a_cause_that_shows_only_later_is_told_when_it_does() -> None:
+    def creep(call: Call, rng: np.random.Generator) -> Call:
+        if call.segment != "south" or call.input_tokens is None or call.cost_usd is None:
+            return call
+        part = min((call.ts - ONSET) / (36 * HOUR), 1.0)
+        more = int(call.input_tokens * part)
+        return replace(call, input_tokens=call.input_tokens + more, cost_usd=call.cost_usd + more * 3 / 1e6)
+
+    found = findings(calls(18, 30, 0, after(ONSET, creep)))
+    (told,) = [f for f in found if f.transition == "updated"]
+    first = next(f for f in found if f.series == told.series)
+    assert (first.transition, first.cause.confidence) == ("fired", "unknown")
+    assert told.cause.keys == {"segment": "south"}
+    assert told.started_at == first.started_at

@@ -69,6 +69,15 @@ def test_a_change_of_cost_with_missing_usage_is_one_finding_of_the_instrument():
     assert title("claims", told) == "claims: calls without token usage up 40 points (0% -> 40%)"
 
 
+def test_news_of_what_is_held_back_is_held_back_too():
+    memory = remembered(ONSET + HOUR, broken(ONSET, ONSET + DAY))
+    gate = Gate("claims", SETTLE)
+    news = replace(COST, transition="updated")
+    assert gate.admit([news], ONSET + HOUR, COST.ts, memory) == [news]
+    gate.admit([COST], ONSET + HOUR, COST.ts, memory)
+    assert gate.admit([news], ONSET + HOUR, COST.ts, memory) == []
+
+
 def test_what_does_not_rest_on_usage_is_not_held_back():
     memory = remembered(ONSET + HOUR, broken(ONSET, ONSET + DAY))
     errors = replace(COST, family="reliability", metric="status", unit="share")
