@@ -38,6 +38,24 @@ OF_CALLS = {
     "usage_estimated": "have token counts that the sender estimated",
     "unnamed": "went to the workflow (other), for there are too many names: is there an id in them?",
 }
+REMEDIES = {
+    "auth_error": "its key, token or password is not accepted: make a new one",
+    "not_found": "nothing is there: check the address, the channel's name, and that the bot is in the channel",
+    "gone": "it was taken away: make a new address",
+    "bad_address": "the address cannot be read: write https://…",
+    "redirected": "the address leads elsewhere: write the one it leads to",
+    "unreachable": "nobody answers there: check host, port and firewall",
+    "timeout": "no answer in time: check host, port and firewall, or raise its timeout",
+    "server_error": "its server has a fault of its own: try again later",
+    "rate_limited": "it had too many messages: try again later",
+    "bad_secret": "the secret must be whsec_ and 24 to 64 bytes in base64",
+    "bad_request": "its server did not understand the message: check that it is of this kind",
+    "recipients_refused": "its server takes no mail for these addresses",
+    "no_starttls": "its server knows no STARTTLS: set tls to tls, or to none for a relay on this machine",
+    "tls_failed": "its server cannot prove who it is: check its certificate and the host's name",
+    "apprise_not_installed": "pip install 'driftbell[apprise]'",
+}
+"""What to do where a channel refuses, by the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +171,12 @@ def channels(built: Channels, send: bool, now: float) -> Iterator[Check]:
             continue
         try:
             send_test(built, name, now)
-        except (DeliveryError, SecretMissingError) as error:
+        except SecretMissingError as error:
             yield Check("channels", "bad", f"{name} did not take the test message: {error}")
+        except DeliveryError as error:
+            hint = REMEDIES.get(error.reason, "see what its server logs")
+            why = error.reason.replace("_", " ")
+            yield Check("channels", "bad", f"{name} did not take the test message ({why}): {hint}")
         else:
             yield Check("channels", "good", f"{name} took the test message; see whether it arrived")
 
