@@ -70,6 +70,7 @@ def _revive(incident: Incident, finding: Finding, times: Lifecycle) -> str | Non
     incident.state = "open"
     if before == "resolved":
         incident.reopened += 1
+        incident.reopened_at = max(finding.started_at or finding.ts, incident.ended_at or 0.0)
         incident.resolved_at = incident.ended_at = incident.clearing_since = None
         incident.ack, incident.escalated, incident.counted_to = None, 0, finding.ts
         _flap(incident, finding.ts, times)

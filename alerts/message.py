@@ -27,11 +27,11 @@ class Message:
 
     ``event_id`` is ``{incident_id}.{seq}`` and stays the same over every attempt and channel. ``noun`` is what the
     metric of the title is called; ``usual`` and ``observed`` are written with their unit. ``others`` says of the other
-    series that they moved too, ready to read. ``rule`` is the configured limit, budget or objective that is broken; it
-    is no cause. ``calls_share`` is the part of the workflow's calls that lie where it
-    shows, ``trace_ids`` are calls that carry it. At the end, ``peak`` is the worst level, ``calls_seen`` the calls
-    meanwhile, ``back_to`` the level now, ``over`` what became of it in a few words, and ``ended_with`` the purposeful
-    change that came just before.
+    series that they moved too, ready to read. ``again_since`` is where it began again, after it had been over.
+    ``rule`` is the configured limit, budget or objective that is broken; it is no cause. ``calls_share`` is the part
+    of the workflow's calls that lie where it shows, ``trace_ids`` are calls that carry it. At the end, ``peak`` is the
+    worst level, ``calls_seen`` the calls meanwhile, ``back_to`` the level now, ``over`` what became of it in a few
+    words, and ``ended_with`` the purposeful change that came just before.
     """
 
     event_id: str
@@ -82,6 +82,7 @@ class Message:
     runbook: str | None = None
     previous: int = 0
     reopened: int = 0
+    again_since: float | None = None
     flapping: bool = False
     ended_at: float | None = None
     calls_seen: int = 0
@@ -229,6 +230,7 @@ def build(incident: Incident, transition: Transition, reason: str, now: float, s
         runbook=_runbook(incident, settings),
         previous=incident.previous,
         reopened=incident.reopened,
+        again_since=incident.reopened_at,
         flapping=incident.flapping,
         ended_at=incident.ended_at,
         calls_seen=incident.course.calls if incident.course else 0,

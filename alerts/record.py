@@ -72,7 +72,7 @@ class Incident:
     title at opening and never changes, so that mail stays in one thread. ``unlisted`` counts series beyond
     `MAX_MEMBERS`. ``severity`` is the worst that any series had. ``told_at`` is when the message reached readers
     that opened it or made it more severe; escalation counts from there. ``told_key`` is the series of the title that
-    readers were told last.
+    readers were told last. ``reopened_at`` is when it began again, while it is open again.
     """
 
     id: str
@@ -96,6 +96,7 @@ class Incident:
     flaps: list[float] = field(default_factory=list)
     flapping: bool = False
     reopened: int = 0
+    reopened_at: float | None = None
     ack: Acknowledgement | None = None
     told_at: float | None = None
     told_key: str = ""

@@ -137,7 +137,7 @@ def _unknown_rows(message: Message, zone: str) -> list[Row]:
 def _news(message: Message) -> str:
     """What is new against the message before; empty for an opening."""
     if message.transition == "opened":
-        return "open again, it is the same incident" if message.reopened else ""
+        return "open again after it had been over; it is the same incident" if message.reopened else ""
     age = duration(message.at - message.started_at)
     spent = f", {money(message.extra_usd)} more than usual so far" if message.extra_usd else ""
     said = {
@@ -154,8 +154,11 @@ def _news(message: Message) -> str:
 
 
 def _since(message: Message, zone: str) -> str:
-    age = message.at - message.started_at
-    start = moment(message.started_at, zone) + (f", for {duration(age)}" if age >= 1 else "")
+    begun = message.started_at if message.again_since is None else message.again_since
+    age = message.at - begun
+    start = moment(begun, zone) + (f", for {duration(age)}" if age >= 1 else "")
+    if message.again_since is not None:
+        start += f" (the first time {moment(message.started_at, zone)})"
     seen = f"; {message.sample_n:,} {'call' if message.sample_n == 1 else 'calls'}" if message.sample_n else ""
     hour = " for this hour" if message.metric == "calls" else ""
     return f"{start}{seen}" + (f". Usual{hour}: {message.usual}" if message.usual else "")

@@ -381,3 +381,13 @@ def test_a_line_of_json_names_the_calls_that_show_it(store: Store, make: Make) -
     with store.write() as tx:
         apply(tx, [make()], make().ts, SETTINGS, look=Look())
     assert incident_line(only(store))["trace_ids"] == ["a" * 32, "b" * 32]
+
+
+def test_what_opens_again_says_since_when_it_is_there_again(store: Store, make: Make, t0: float) -> None:
+    cycle(store, make().ts, make())
+    cycle(store, t0 + HOUR, at(make(), t0 + HOUR, "cleared"))
+    cycle(store, t0 + 4 * HOUR)
+    cycle(store, t0 + 9 * HOUR, replace(at(make(), t0 + 9 * HOUR), started_at=t0 + 8.75 * HOUR))
+    (*_, row) = store.read().execute("SELECT message FROM notifications ORDER BY id").fetchall()
+    said = {row.label: row.text for row in rows(decode(row[0]), "UTC")}
+    assert said["Since"].startswith("Tue 10 Nov 17:59 UTC, for 15 min (the first time Tue 10 Nov 09:14 UTC); 312 calls")
