@@ -105,7 +105,8 @@ def headline(numbers: WeeklyNumbers, advice: Sequence[Recommendation]) -> str:
     if not any(week.moved for week in loud):
         return f"{_calm(numbers, loud)} {asked}"
     happened = "changed or had an incident" if _told(numbers) else "changed"
-    many = f"{len(loud)} of {len(numbers.workflows)} AI features {happened}"
+    every = len(loud) == len(numbers.workflows)
+    many = f"{f'All {len(loud)}' if every else f'{len(loud)} of {len(numbers.workflows)}'} AI features {happened}"
     return f"{many}, {plain(loud[0].title, 40)} most: {_matter(loud[0])}. {asked}"
 
 
@@ -154,7 +155,7 @@ def _matter(week: WorkflowWeek) -> str:
 
 def _moved(figure: Figure) -> str:
     this, _, usual = shown(figure)
-    return f"{lower(label(figure))} was {this}, usually {usual}"
+    return f"{lower(label(figure))} {this}, usually {usual}"
 
 
 @dataclass(frozen=True, slots=True)

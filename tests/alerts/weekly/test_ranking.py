@@ -34,7 +34,7 @@ def week_of(now: float, *told: Told, calls: int = 40) -> WeeklyNumbers:
 def test_an_incident_of_dollars_comes_before_a_change_of_cents():
     letter = compose(week_of(0.011, SLOW), WeeklySettings())
     assert letter.headline == (
-        "2 of 2 AI features changed or had an incident, drafts most: response time up 54%, over now, cost $4.60. "
+        "All 2 AI features changed or had an incident, drafts most: response time up 54%, over now, cost $4.60. "
         "Nothing to decide."
     )
     assert letter.subject == "2 AI features, 9-15 Nov: 1 got worse, one incident, over - nothing to decide"
@@ -48,7 +48,7 @@ def test_a_change_of_many_dollars_comes_before_an_incident_that_cost_nothing():
     numbers = week_of(0.10, replace(SLOW, extra_usd=None))
     letter = compose(numbers, WeeklySettings())
     assert [one.workflow for one in numbers.workflows] == ["search", "drafts"]
-    assert "search most: cost per successful call was 10.0c, usually 1.0c" in letter.headline
+    assert "search most: cost per successful call 10.0c, usually 1.0c" in letter.headline
 
 
 def test_an_open_incident_comes_before_everything_that_is_over():
