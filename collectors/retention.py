@@ -20,6 +20,8 @@ from driftbell.collectors.rows import trace_key
 TRACES = 500
 PORTION = 64
 """Chunks that one transaction forgets, so that writers never wait long."""
+READ = 500
+"""Chunks that are read at most to see which keys of a trace are still needed."""
 TEMPLATE_SLACK = 2.0
 """Days that templates outlive the calls, for it is noted once a day that they are used."""
 STRIPPED = 20_000
@@ -98,9 +100,25 @@ def forget_chunks(db: sqlite3.Connection, cutoff: float) -> int:
     found_by = f"INSERT OR IGNORE INTO parts SELECT home, -id FROM calls WHERE {_RECORDS['calls']}"
     db.execute(found_by, (_list(left), calls))  # their chunk will be gone
     db.execute(f"DELETE FROM parts WHERE trace {_IN}", (_list(gone),))
-    db.executemany("DELETE FROM links WHERE key = ? AND trace = ?", [link for link in links if link[1] in gone])
+    kept = _links_of(db, left)
+    useless = [link for link in links if link[1] in gone or (kept is not None and link not in kept)]
+    db.executemany("DELETE FROM links WHERE key = ? AND trace = ?", useless)
     db.execute(f"DELETE FROM chunks WHERE id {_IN}", (_list(chunk for chunk, _ in chunks),))
     return len(chunks)
+
+
+def _links_of(db: sqlite3.Connection, traces: set[int]) -> set[tuple[int, int]] | None:
+    """The keys of what is left of ``traces``; ``None`` where that is too much to be read."""
+    query = f"SELECT DISTINCT chunk FROM parts WHERE trace {_IN} AND chunk > 0 LIMIT {READ + 1}"
+    chunks = [chunk for (chunk,) in db.execute(query, (_list(traces),))]
+    if len(chunks) > READ:
+        return None
+    found: set[tuple[int, int]] = set()
+    for (data,) in db.execute(f"SELECT data FROM chunks WHERE id {_IN}", (_list(chunks),)).fetchall():
+        for reading in unpack(db, data, traces):
+            trace = trace_key(reading.trace_id)
+            found.update((key, trace) for key in link_numbers(reading))
+    return found
 
 
 def forget_early(db: sqlite3.Connection, now: float, policy: RetentionPolicy) -> int:
