@@ -1,13 +1,11 @@
 """Verdicts: what people said of an incident, and what the detectors make of it."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from driftbell.collectors.point import Point, PointKey, merge
 from driftbell.detectors.group import WHOLE, GroupKey
 from driftbell.detectors.history import History
-from driftbell.detectors.volume import Volume
 from driftbell.detectors.watch import Watch
 from driftbell.detectors.workflow import WorkflowDetector
 
@@ -55,7 +53,8 @@ def accept(engine: WorkflowDetector, history: History, verdict: Verdict, start: 
         for i in engine.groups[group].index[measure]:
             engine.renew(i, start)
         engine.distrusted.discard(measure)
-    _expect(engine.volume, told)
+    if any(metric == "calls" for metric, *_ in told):
+        engine.volume.expect()
 
 
 def _affected(watch: Watch, told: set[Told]) -> bool:
@@ -105,19 +104,3 @@ def _within(point: Point, key: GroupKey) -> bool:
     if dimension == "segment":
         return point.key.segment == value
     return dimension == "workflow" or point.key.risk_tier == value
-
-
-def _expect(volume: Volume, told: Iterable[Told]) -> None:
-    """Remember the traffic of an alarm among the days that traffic is compared with."""
-    alarm = volume.alarm
-    if alarm is None or not any(metric == "calls" for metric, *_ in told):
-        return
-    if alarm.kind == "silence":
-        volume.gaps.append(volume.missed)
-        volume.missed = 0.0
-    else:
-        volume.busiest.append(max(alarm.observed, *volume.busiest))
-        if alarm.user_id is not None:
-            volume.heaviest.append(max(float(alarm.n), *volume.heaviest))
-            volume.shares.append(max(alarm.n / max(alarm.observed, 1.0), *volume.shares))
-    volume.alarm, volume.calm_bins = None, 0

@@ -1,7 +1,8 @@
 """How much traffic is normal, and three things that are not: one user's loop, a flood, and silence.
 
 Counts of calls are seasonal and bursty, so nothing here alarms on a level alone: weekday cycle, holiday, growth and a
-quiet night are normal. A loop is one user who outruns every heavy user seen before; a flood is an hour beyond three
+quiet night are normal. A loop is one user who outruns every heavy user seen before, within minutes or an hour (sessions
+come in bursts, so minutes are compared with minutes); a flood is an hour beyond three
 times the busiest hour of two weeks; silence is a gap more than five times as long as any of two weeks, counted in the
 calls that it should have held at the pace of the hours before it (on a holiday there are few to miss). A surge that
 begins on the hour at night looks like a scheduled job and is not reported until it has lasted ``BATCH`` seconds.
@@ -15,12 +16,14 @@ BIN = 300
 HOUR = 3600
 DAY = 86400
 BINS_PER_HOUR = HOUR // BIN
-WINDOWS = (3, 6, 12)
-"""Bins over which a surge is looked for: 15, 30 and 60 minutes."""
-EVIDENCE = 17.0
-"""Chernoff exponent of the Poisson tail beyond which a user's count is no coincidence (about 4e-8)."""
-FEWEST = 12
+WINDOWS = (1, 2, 3, 4, 6, 12)
+"""Bins over which a surge is looked for: 5 to 60 minutes."""
+EVIDENCE = 12.0
+"""Chernoff exponent of the Poisson tail beyond which a user's count is no coincidence (about 6e-6)."""
+FEWEST = 10
 """Calls that a surge must have at least."""
+HEAVIER = 1.3
+"""How many times the calls of the heaviest user so far one may come to make; more while few days are known."""
 FEWEST_MISSED = 100
 """Calls that a silence must have cost at least at usual traffic, so that a holiday is not silence."""
 BATCH = 4 * HOUR
@@ -34,7 +37,7 @@ PACE_MEMORY = 0.97
 
 @dataclass(frozen=True, slots=True)
 class VolumeAlarm:
-    """What the volume watch saw: ``observed`` and ``usual`` in calls per hour."""
+    """What the volume watch saw: ``observed`` and ``usual`` in calls an hour, of a loop ``n`` calls in ``window`` s."""
 
     kind: Literal["loop", "flood", "silence"]
     started_at: float
@@ -42,12 +45,14 @@ class VolumeAlarm:
     usual: float
     n: int
     user_id: str | None = None
+    window: int = HOUR
 
 
 @dataclass(slots=True)
 class Volume:
     """Traffic of one workflow: an hourly profile for working days and weekends, recent bins, and daily maxima.
 
+    ``heaviest`` are the most calls of one user in an hour, ``bursts`` those in each of `WINDOWS`.
     ``pace`` holds decayed sums of the calls and of the usual ones, up to the last call.
     """
 
@@ -57,6 +62,8 @@ class Volume:
     heaviest: list[float] = field(default_factory=list)
     shares: list[float] = field(default_factory=list)
     today: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    bursts: list[list[int]] = field(default_factory=list)
+    burst: list[int] = field(default_factory=lambda: [0] * len(WINDOWS))
     hour_calls: int = 0
     day: int = -1
     last_call: float = 0.0
@@ -82,6 +89,23 @@ class Volume:
             self.alarm = fired
         return fired
 
+    def expect(self) -> None:
+        """Remember the traffic of the alarm that is open among the days that traffic is compared with, and end it."""
+        alarm = self.alarm
+        if alarm is None:
+            return
+        if alarm.kind == "silence":
+            self.gaps.append(self.missed)
+            self.missed = 0.0
+        else:
+            self.busiest.append(max(alarm.observed, *self.busiest))
+            if alarm.user_id is not None:
+                part = alarm.n * HOUR / alarm.window
+                self.heaviest.append(max(part, *self.heaviest))
+                self.shares.append(max(part / max(alarm.observed, 1.0), *self.shares))
+                self.bursts.append([round(alarm.n * min(bins * BIN / alarm.window, 1.0)) for bins in WINDOWS])
+        self.alarm, self.calm_bins = None, 0
+
     def usual_per_hour(self, start: int) -> float | None:
         """Usual calls per hour at this time of the week; None while it is not known."""
         total, hours = self.profile[hour_slot(start)]
@@ -100,8 +124,10 @@ class Volume:
             self.heaviest = [*self.heaviest, self.today[1]][-REMEMBERED_DAYS:]
             self.shares = [*self.shares, self.today[2]][-REMEMBERED_DAYS:]
             self.gaps = [*self.gaps, self.longest][-REMEMBERED_DAYS:]
+            self.bursts = [*self.bursts, self.burst][-REMEMBERED_DAYS:]
         self.longest = 0.0
         self.today = (0.0, 0.0, 0.0)
+        self.burst = [0] * len(WINDOWS)
         self.day = day
 
     def _silence(self, start: int, calls: int) -> VolumeAlarm | None:
@@ -158,6 +184,7 @@ class Volume:
         share = (per_hour + 1.0) / (hour_total + 4.0) if hour_total >= FEWEST else 0.0
         before = self.today
         self.today = (max(before[0], hour_total), max(before[1], per_hour), max(before[2], share))
+        self.burst = [max(most, self._heaviest(bins)[1]) for most, bins in zip(self.burst, WINDOWS, strict=True)]
 
     def _heaviest(self, bins: int) -> tuple[str | None, int]:
         totals: dict[str, int] = {}
@@ -183,12 +210,16 @@ class Volume:
                 usual if usual is not None else max(self.busiest),
                 n,
                 user,
+                bins * BIN,
             )
         return None
 
     def _outruns(self, n: int, total: int, bins: int, usual: float | None) -> bool:
         """More calls than any user ever made, by a Poisson tail, and the traffic shows it."""
-        expected = 1.5 * max(*self.heaviest, 2.0) * bins / BINS_PER_HOUR
+        margin = HEAVIER * (1.0 + 2.0 / len(self.heaviest))
+        place = WINDOWS.index(bins)
+        burst = max((day[place] for day in self.bursts), default=0)
+        expected = max(margin * max(*self.heaviest, 2.0) * bins / BINS_PER_HOUR, burst)
         if n <= expected or n < 0.3 * total:
             return False
         if usual is not None and total < 1.4 * usual * bins / BINS_PER_HOUR:
