@@ -64,21 +64,28 @@ class Reporter:
 
     def _explained(self, episode: Episode, start: int, ts: float) -> list[Finding]:
         """What the leading series turns out to be due to, if that shows by now: an alarm comes with the first calls."""
-        episode.looked_at = ts
         lead = episode.watches[0]
         watch = self.detector.watches[lead]
-        if watch.alarm is None:
-            return []
-        evidence = self._evidence(watch.alarm.started_at, start)
-        found = explain(watch.series, evidence, watch.segment)
-        silent = max((point.key.minute for point in evidence.after), default=0) < start - HOUR
-        if silent or found.cause.confidence == "unknown":
+        if watch.alarm is None or not self.history.points(self.detector.workflow, start - HOUR, start + BIN, "minute"):
+            return []  # in silence there is no news of it
+        episode.looked_at = ts
+        found = explain(watch.series, self._evidence(watch.alarm.started_at, start), watch.segment)
+        if found.cause.confidence == "unknown":
             return []
         episode.unexplained, episode.keys, episode.text = False, dict(found.cause.keys), found.cause.text
-        numbers = levels(watch.series, evidence, watch.alarm.segment)
-        change = replace(numbers, cause=found.cause, segments=found.segments)
-        log_e = float(self.detector.tests.evidence()[lead])
-        return [replace(self._finding(watch, ts, change, log_e), transition="updated")]
+        told: dict[tuple[str, str | None, str | None], Finding] = {}
+        for i in episode.watches:
+            watch = self.detector.watches[i]
+            if watch.alarm is None or (series := (watch.series.metric, watch.alarm.segment, watch.risk_tier)) in told:
+                continue
+            change = levels(watch.series, self._evidence(watch.alarm.started_at, start), watch.alarm.segment)
+            finding = self._finding(watch, ts, change, float(self.detector.tests.evidence()[i]))
+            if i == lead:
+                finding = replace(finding, cause=found.cause, segments=found.segments)
+            else:
+                finding = self._joined(finding, episode)
+            told[series] = replace(finding, transition="updated")
+        return list(told.values())
 
     def _fired(self, i: int, start: int, ts: float, evidence: list[float]) -> list[Finding]:
         watch = self.detector.watches[i]
@@ -122,9 +129,11 @@ class Reporter:
         if (watch.series.metric, alarm.segment, watch.risk_tier) in told:
             return []
         change = levels(watch.series, self._evidence(alarm.started_at, start), watch.segment)
+        return [self._joined(self._finding(watch, ts, change, log_e), episode)]
+
+    def _joined(self, finding: Finding, episode: Episode) -> Finding:
         cause = Cause(dict(episode.keys), text=f"Moved with {episode.metric}. {episode.text}")
-        finding = self._finding(watch, ts, replace(change, cause=cause), log_e)
-        return [replace(finding, started_at=episode.started_at, related=(episode.metric,))]
+        return replace(finding, cause=cause, started_at=episode.started_at, related=(episode.metric,))
 
     def _lead(self, i: int, start: int, evidence: list[float]) -> int:
         """The watch that explains watch ``i``: the strongest of the root metric among all that moved."""
