@@ -21,8 +21,8 @@ curl 'localhost:4318/api/v1/usage?group_by=workflow,model&since=2026-11-01T00:00
 curl 'localhost:4318/api/v1/points?workflow=triage&resolution=hour'
 ```
 
-An answer of `/usage` or `/points` that took much work may be given again for some seconds, 15 at most, so that many readers of
-one dashboard take nothing from the receiver.
+An answer of `/usage` or `/points` that took much work may be given again for some seconds, 15 at most, so that many
+readers of one dashboard take nothing from the receiver.
 
 Send a marker with every deployment, prompt, model, price or index change: an alarm then names the change that came just
 before it.
