@@ -60,11 +60,21 @@ class Cycle:
             if finding.family == "silent" and finding.transition == "cleared":
                 self._calls_are_back(finding)
             return
-        home, why = self._home(finding)
+        priced = self._by_money(finding)
+        home, why = self._home(priced)
         if home is None:
-            self._open(finding)
+            home = self._open(priced)
         else:
-            self._absorb(home, finding, why)
+            self._absorb(home, priced, why)
+        if home is not None and priced is not finding:
+            self.note(home, finding.ts, "finding", "too_cheap_to_page")
+
+    def _by_money(self, finding: Finding) -> Finding:
+        """``finding`` as a ticket where it is known to cost too little to wake somebody."""
+        usd, least = finding.usd_per_hour, self.config.lifecycle.page_from_usd_per_day
+        if finding.family != "cost" or finding.severity != "page" or usd is None or usd * 24 >= least:
+            return finding
+        return replace(finding, severity="ticket")
 
     def _absorb(self, incident: Incident, finding: Finding, why: str) -> None:
         before = incident.state
@@ -94,16 +104,17 @@ class Cycle:
         *_, incident, why = min(found, key=lambda item: item[:3])
         return incident, why
 
-    def _open(self, finding: Finding) -> None:
+    def _open(self, finding: Finding) -> Incident | None:
         seen, previous = history.earlier(self.tx, finding.workflow, finding.family)
         incident = lifecycle.new_incident(finding, previous)
         if incident.id in self.incidents or incident.id in seen:
-            return
+            return None
         lifecycle.absorb(incident, finding, self.config.lifecycle)
         self.incidents[incident.id] = incident
         self.of_workflow[incident.workflow].append(incident)
         self.note(incident, finding.ts, "finding", "opened")
         self.changes.append(IncidentChange(incident, "opened", "nothing_alike"))
+        return incident
 
     def settle(self) -> None:
         """Resolve what stayed good long enough."""

@@ -275,7 +275,10 @@ def _by_time(steps: tuple[Escalation, ...]) -> tuple[Escalation, ...]:
 
 
 class Lifecycle(Section):
-    """The times of an incident's life. ``settle``: how long all series must stay good before it counts as over."""
+    """The times of an incident's life. ``settle``: how long all series must stay good before it counts as over.
+
+    ``page_from_usd_per_day``: a change of cost that is known to cost less is a ticket and wakes nobody.
+    """
 
     settle: Length = 2 * 3600.0
     settle_flapping: Length = 12 * 3600.0
@@ -285,6 +288,7 @@ class Lifecycle(Section):
     update_every: Length = 15 * 60.0
     flapping_after: int = Field(default=2, ge=1)
     openings_per_hour: int = Field(default=30, ge=1)
+    page_from_usd_per_day: float = Field(default=0.0, ge=0, allow_inf_nan=False)
 
 
 class Links(Section):

@@ -18,7 +18,7 @@ from driftbell.alerts.message import build, decode
 from driftbell.alerts.record import Incident
 from driftbell.alerts.render import rows
 from driftbell.alerts.schema import MIGRATIONS
-from driftbell.alerts.settings import AlertSettings
+from driftbell.alerts.settings import AlertSettings, Lifecycle
 from driftbell.collectors.store import Store
 from driftbell.detectors.finding import Bound, Cause, Finding
 
@@ -391,3 +391,21 @@ def test_what_opens_again_says_since_when_it_is_there_again(store: Store, make: 
     (*_, row) = store.read().execute("SELECT message FROM notifications ORDER BY id").fetchall()
     said = {row.label: row.text for row in rows(decode(row[0]), "UTC")}
     assert said["Since"].startswith("Tue 10 Nov 17:59 UTC, for 15 min (the first time Tue 10 Nov 09:14 UTC); 312 calls")
+
+
+@pytest.mark.parametrize(("usd_per_hour", "severity"), [(0.1, "ticket"), (0.3, "page"), (None, "page")])
+def test_nobody_is_woken_for_less_money_than_was_agreed(
+    store: Store, make: Make, usd_per_hour: float | None, severity: str
+) -> None:
+    config = SETTINGS.model_copy(update={"lifecycle": Lifecycle(page_from_usd_per_day=5.0)})
+    cycle(store, make().ts, make(usd_per_hour=usd_per_hour), settings=config)
+    assert only(store).severity == severity
+    reasons = {event["reason"] for event in history.events(store.read(), only(store).id)}
+    assert ("too_cheap_to_page" in reasons) == (severity == "ticket")
+
+
+def test_a_change_that_becomes_dear_wakes_somebody(store: Store, make: Make, t0: float) -> None:
+    config = SETTINGS.model_copy(update={"lifecycle": Lifecycle(page_from_usd_per_day=5.0)})
+    cycle(store, make().ts, make(usd_per_hour=0.1), settings=config)
+    cycle(store, t0 + HOUR, at(make(usd_per_hour=9.0), t0 + HOUR, "updated"), settings=config)
+    assert (only(store).severity, told(store)) == ("page", ["opened", "updated"])
