@@ -1,11 +1,12 @@
 """How ClickHouse carries it: calls generated inside the engine (chDB), then everything that grows with them.
 
-    python bench/scale.py FOLDER [--millions 1 10] [--workflows 1000] [--out results.json]
+    python bench/scale.py FOLDER [--millions 1 10] [--workflows 1000] [--days 30] [--out results.json]
 
-Each number of calls lies in thirty days and is a database of its own in FOLDER, deleted afterwards. Measured are the
-insert, bytes per call, one evaluation cycle over all workflows with the rebuilding and reading of its points, the
-weekly numbers, and the heaviest questions of the page. Every series has calls in every measured bin, so that as many
-are evaluated whatever the number of calls. Times are wall clock and, for cycles and weekly numbers, CPU of all threads.
+Each number of calls lies in thirty days, of which only the newest may be generated (--days 2 is what a cycle needs),
+and is a database of its own in FOLDER, deleted afterwards. Measured are the insert, bytes per call, one evaluation
+cycle over all workflows with the rebuilding and reading of its points, the weekly numbers, and the heaviest questions
+of the page. Every series has calls in every measured bin, so that as many are evaluated whatever the number of calls.
+Times are wall clock and, for cycles and weekly numbers, CPU of all threads.
 """
 
 import argparse
@@ -105,10 +106,10 @@ def split(columns: str) -> list[str]:
     return [column.strip() for column in found]
 
 
-def fill(client: Connection, calls: int, workflows: int) -> None:
-    """``calls`` in thirty days, and one more of every series in every bin that is evaluated."""
+def fill(client: Connection, calls: int, workflows: int, days: int) -> None:
+    """The last ``days`` of ``calls`` in thirty days, and one more of every series in every bin that is evaluated."""
     per_day = calls // DAYS
-    for day in range(DAYS):
+    for day in range(DAYS - days, DAYS):
         began, first = END - (DAYS - day) * DAY, day * per_day
         ts = f"{began} + {DAY} * ((number - {first} + 0.5) / {per_day})"
         insert(client, calls_of("number", workflows, ts), f"numbers({first}, {per_day})")
@@ -244,15 +245,15 @@ def page(store: ClickHouseStore) -> dict[str, float]:
     }
 
 
-def measure(folder: Path, calls: int, workflows: int) -> Result:
+def measure(folder: Path, calls: int, workflows: int, days: int) -> Result:
     """All figures for a number of calls."""
     client = connect(f"chdb://{folder}/engine?database=scale_{calls}")
     result, clock = Result(calls), [float(END)]
     with TemporaryDirectory(dir=folder) as own:
         store = ClickHouseStore.connect(client, Path(own), MIGRATIONS, clock=lambda: clock[0])
-        result.insert_s = timed(lambda: fill(client, calls, workflows))
+        result.insert_s = timed(lambda: fill(client, calls, workflows, days))
         held = "SELECT sum(bytes_on_disk) FROM system.parts WHERE database = currentDatabase() AND table = 'calls'"
-        result.bytes_per_call = client.query(f"{held} AND active")[0][0] / calls
+        result.bytes_per_call = client.query(f"{held} AND active")[0][0] / (calls * days / DAYS)
         know(client, workflows)
         cycles(client, store, clock, result)
         result.day_points_s = timed(lambda: day_points(client))
@@ -274,6 +275,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--millions", type=float, nargs="+", default=[1, 10])
     parser.add_argument("--workflows", type=int, default=1000)
+    parser.add_argument("--days", type=int, default=DAYS, choices=range(2, DAYS + 1))
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
@@ -282,7 +284,7 @@ def main() -> None:
         print(f"{what}: {spent:.3f} ms of CPU per span", flush=True)
     results = []
     for millions in given.millions:
-        results.append(measure(given.folder, int(millions * 1e6), given.workflows))
+        results.append(measure(given.folder, int(millions * 1e6), given.workflows, given.days))
         print(json.dumps({**asdict(results[-1]), "cycle_s": results[-1].cycle_s}), flush=True)
         if given.out:
             given.out.write_text(json.dumps([asdict(result) for result in results], indent=1))
