@@ -92,10 +92,12 @@ def silence(
 ) -> Silence:  # fmt: skip
     """Keep matching incidents quiet for ``seconds``; what is still open at the end is told then.
 
+    ``workflow`` and ``segment`` may be patterns such as ``claims-*``.
+
     Raises ActionError when nothing is named, when no family is called so, when the end is missing or too far, or
     when there are too many.
     """
-    if not any((workflow, family, segment, incident_id)):
+    if not any((workflow and workflow.strip("*?"), family, segment and segment.strip("*?"), incident_id)):
         raise ActionError("name what to silence: a workflow, a family, a segment or an incident")
     if family and family not in get_args(Family):
         raise ActionError(f"no family is called {plain(family, 40)!r}; there are {', '.join(get_args(Family))}")

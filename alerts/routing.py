@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
 from zoneinfo import ZoneInfo
 
 from driftbell.alerts.record import Incident
@@ -14,7 +15,10 @@ NOBODY = "nobody: no route with a channel takes it"
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """What not to hear of until ``ends_at``; fields that are None take everything."""
+    """What not to hear of until ``ends_at``; fields that are None take everything.
+
+    Names of workflows and segments may use ``*`` and ``?``, as in routes.
+    """
 
     id: str
     workflow: str | None
@@ -30,11 +34,18 @@ class Silence:
         """Whether it keeps ``incident`` quiet at ``now``."""
         return (
             self.starts_at <= now < self.ends_at
-            and self.workflow in {None, incident.workflow}
+            and _names(self.workflow, incident.workflow)
             and self.family in {None, incident.family}
             and self.incident_id in {None, incident.id}
-            and (self.segment is None or incident.segments == (self.segment,))
+            and (self.segment is None or (bool(incident.segments) and self._takes_segments(incident)))
         )
+
+    def _takes_segments(self, incident: Incident) -> bool:
+        return all(_names(self.segment, segment) for segment in incident.segments)
+
+
+def _names(pattern: str | None, name: str) -> bool:
+    return pattern is None or pattern == name or fnmatchcase(name, pattern)
 
 
 @dataclass(frozen=True, slots=True)

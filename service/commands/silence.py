@@ -22,7 +22,7 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, text: str | N
 
 @click.command(name="silence")
 @click.option("--for", "seconds", callback=_seconds, metavar="TIME", help="How long: 30m, 4h, 2d.")
-@click.option("--workflow", help="Only this workflow.")
+@click.option("--workflow", help="Only this workflow, or those of a pattern such as 'claims-*'.")
 @click.option("--family", help="Only this family: cost, quality, retrieval, bypass, reliability, silent, instrument.")
 @click.option("--segment", help="Only this segment.")
 @click.option("--incident", "incident_id", help="Only this incident.")
@@ -50,7 +50,9 @@ def command(
     from driftbell.alerts import actions, history
     from driftbell.alerts.wording import duration, moment
     from driftbell.service import oncall
+    from driftbell.service.failure import Failure
     from driftbell.service.stores import reading
+    from driftbell.service.weekly import known_workflow
 
     if sum((seconds is not None, listing, end is not None)) != 1:
         raise click.UsageError("Give one of --for TIME, --list or --end ID.")
@@ -67,6 +69,11 @@ def command(
                 click.echo(f"{end} ended")
                 return
             made = actions.silence(tx, by=by, now=now, seconds=seconds or 0.0, reason=reason, **target)
+        if made.workflow is not None:
+            try:
+                known_workflow(store, made.workflow)
+            except Failure as unknown:  # it may come yet, but more often it is a slip of the pen
+                click.echo(f"note: {unknown}", err=True)
     click.echo(f"{made.id}: quiet for {duration(seconds or 0.0)}, until {moment(made.ends_at, zone)}")
 
 

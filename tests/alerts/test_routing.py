@@ -274,8 +274,24 @@ def test_a_silence_without_a_near_end_is_refused(store: Store, t0: float, second
 
 
 def test_a_silence_of_everything_is_refused(store: Store, t0: float) -> None:
-    with store.write() as tx, pytest.raises(ActionError, match="name what to silence"):
-        silence(tx, by="anna", now=t0, seconds=60)
+    for given in ({}, {"workflow": "*"}, {"workflow": "**", "segment": "?*"}):
+        with store.write() as tx, pytest.raises(ActionError, match="name what to silence"):
+            silence(tx, by="anna", now=t0, seconds=60, **given)
+
+
+@pytest.mark.parametrize(("pattern", "quiet"), [("claims-*", True), ("claims-triage", True), ("claims", False)])
+def test_a_silence_names_workflows_as_routes_do(store: Store, make: Make, t0: float, pattern: str, quiet: bool) -> None:
+    with store.write() as tx:
+        silence(tx, by="anna", now=t0, seconds=HOUR, workflow=pattern)
+    cycle(store, make().ts, settings(), make())
+    assert (told(store) == []) == quiet
+
+
+def test_a_name_with_signs_of_a_pattern_in_it_can_be_silenced_too(store: Store, make: Make, t0: float) -> None:
+    with store.write() as tx:
+        silence(tx, by="anna", now=t0, seconds=HOUR, workflow="w[1]")
+    cycle(store, make().ts, settings(), make(workflow="w[1]"))
+    assert told(store) == []
 
 
 def test_a_silence_can_be_ended_early(store: Store, make: Make, t0: float) -> None:

@@ -111,6 +111,8 @@ def test_commands_work_beside_a_running_service(serve, tmp_path):
     silenced = driftbell("silence", "--for", "4h", "--workflow", "triage", "--by", "ana", *folder)
     assert silenced.returncode == 0
     assert "quiet for 4 h" in silenced.stdout
+    slip = driftbell("silence", "--for", "1h", "--workflow", "triaeg", *folder)
+    assert "there is no workflow 'triaeg'" in slip.stderr
     refused = driftbell("ack", "none", *folder)
     assert refused.returncode == 1
     assert "there is no incident none" in refused.stderr
