@@ -188,12 +188,15 @@ class Seasons:
         """Design effect of the sum of a few scores, from ``near``, that of a bin, and that of an hour.
 
         How many times the variance of an hour's sum exceeds that of independent scores is estimated within blocks
-        (analysis of variance, one way), less one standard error, so that chance does not slow a test. Between the bin
-        and the hour it is a straight line in the number of scores, read at `FEW`.
+        (analysis of variance, one way), less one standard error, so that chance does not slow a test; a rare share has
+        few hits an hour, and their kurtosis adds to the error. Between the bin and the hour it is a straight line in
+        the number of scores, read at `FEW`.
         """
         free = PRIOR_FREE + self.free
-        hour = (PRIOR_FREE + self.unrest) / free * (1.0 - np.sqrt(2.0 / free))
         size = self.hourly / np.maximum(self.free, 1e-9)
+        odds = self.scale**2 / 4.0
+        kurtosis = (1.0 + odds) ** 2 / (odds * np.maximum(size, 1.0))
+        hour = (PRIOR_FREE + self.unrest) / free * np.maximum(1.0 - np.sqrt((2.0 + kurtosis) / free), 0.0)
         part = FEW / np.maximum(size, FEW)
         found: Floats = np.clip(near + np.maximum(hour - near, 0.0) * part, 1.0, MOST_CROWD)
         return found

@@ -47,7 +47,7 @@ RECURS = 12 * 3600
 SLACK = 5.0
 """How many times rarer false alarms are than the bound of the test says, measured on unchanged streams
 (``bench/noise.py``): the tolerance is rarely used up, and the statistics of a workflow move together."""
-DOUBT = 1.0
+DOUBT = 0.6
 """Standard errors of the reference that are granted to it."""
 
 
