@@ -235,7 +235,8 @@ class Reporter:
         if silent:
             text = f"No call since then; about {alarm.n} were to be expected."
         elif alarm.user_id:
-            text = f"One user made {alarm.n} of the calls; no user ever made as many."
+            more = "; no user ever made as many" if alarm.kind == "loop" else ""
+            text = f"One user made {alarm.n} of the calls within {alarm.window // 60} minutes{more}."
         else:
             text = "Cause not found: no single user carries it."
         confidence: Literal["likely", "unknown"] = "likely" if alarm.user_id else "unknown"

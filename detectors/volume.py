@@ -37,7 +37,7 @@ PACE_MEMORY = 0.97
 
 @dataclass(frozen=True, slots=True)
 class VolumeAlarm:
-    """What the volume watch saw: ``observed`` and ``usual`` in calls an hour, of a loop ``n`` calls in ``window`` s."""
+    """What the volume watch saw: ``observed`` and ``usual`` in calls an hour, ``n`` calls in ``window`` s."""
 
     kind: Literal["loop", "flood", "silence"]
     started_at: float
@@ -245,7 +245,8 @@ class Volume:
         if usual is None or hour_total < 50 or hour_total < 3.0 * most or hour_total < 3.0 * usual:
             return None
         carried = user if user is not None and per_hour > 0.5 * (hour_total - usual) else None
-        return VolumeAlarm("flood", float(start + BIN - HOUR), hour_total, usual, hour_total, carried)
+        n = per_hour if carried else hour_total
+        return VolumeAlarm("flood", float(start + BIN - HOUR), hour_total, usual, n, carried)
 
     def _calm(self, start: int, hour_total: int, per_hour: int) -> None:
         """The surge is over once an hour has passed without it."""
