@@ -3,7 +3,7 @@
 import json
 import math
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -151,17 +151,29 @@ def _raise_floor(db: sqlite3.Connection, traces: Iterable[int], calls: str, cuto
         )
 
 
-def forget_rest(db: sqlite3.Connection, now: float, policy: RetentionPolicy) -> None:
+def oldest_minute(latest: float, own: RetentionPolicy, name: str, evaluated: Mapping[str, float] | None) -> float:
+    """Start of the oldest minute that is kept of a workflow whose newest event is ``latest`` (epoch s).
+
+    What nobody has evaluated yet stays, as long as hours do. ``evaluated`` says up to where each workflow was; None
+    when nobody evaluates here.
+    """
+    reached = math.inf if evaluated is None else evaluated.get(name, -math.inf)
+    return max(min(latest - own.minutes * DAY, reached), latest - own.hours * DAY)
+
+
+def forget_rest(
+    db: sqlite3.Connection, now: float, policy: RetentionPolicy, evaluated: Mapping[str, float] | None = None
+) -> None:
     """Forget points, bodies, counters and imported records that are too old at ``now``."""
     for workflow, name, newest in db.execute("SELECT id, name, newest_ts FROM workflows").fetchall():
         latest, own = min(now, newest), policy.of(name)
-        ages = {MINUTE: own.minutes, HOUR: own.hours, DAY: own.days}
-        for resolution, days in ages.items():
+        minute = oldest_minute(latest, own, name, evaluated)
+        oldest = {MINUTE: minute, HOUR: latest - own.hours * DAY, DAY: latest - own.days * DAY}
+        for resolution, start in oldest.items():
             db.execute(
-                "DELETE FROM points WHERE resolution = ? AND workflow = ? AND start < ?",
-                (resolution, workflow, latest - days * DAY),
+                "DELETE FROM points WHERE resolution = ? AND workflow = ? AND start < ?", (resolution, workflow, start)
             )
-        floor = math.ceil((latest - own.minutes * DAY) / HOUR) * HOUR
+        floor = math.ceil(minute / HOUR) * HOUR
         db.execute(
             "UPDATE workflows SET minutes_purged = max(coalesce(minutes_purged, ?1), ?1) WHERE id = ?2",
             (floor, workflow),

@@ -7,7 +7,7 @@ SQLite shows in the methods except the handle of `write`, which each package use
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -247,8 +247,11 @@ class Store:
         with self._lock:
             return dict(self._ingest.totals)
 
-    def retain(self, now: float, policy: RetentionPolicy) -> int:
-        """Forget what is older than ``policy`` says at ``now``, in portions; the number of chunks of spans."""
+    def retain(self, now: float, policy: RetentionPolicy, evaluated: Mapping[str, float] | None = None) -> int:
+        """Forget what is older than ``policy`` says at ``now``, in portions; the number of chunks of spans.
+
+        ``evaluated`` says up to where (epoch s) each workflow is evaluated: minutes after it stay.
+        """
         self.refresh_all()
         self._settle()
         forgotten = 0
@@ -257,7 +260,7 @@ class Store:
                 portion = retention.forget_chunks(db.conn, now - policy.longest * refresh.DAY)
                 portion = portion or retention.forget_early(db.conn, now, policy)
                 if portion == 0:
-                    retention.forget_rest(db.conn, now, policy)
+                    retention.forget_rest(db.conn, now, policy, evaluated)
                 self._workflows.load(db.conn)
                 self._ingest.forget_names()
             if portion == 0:

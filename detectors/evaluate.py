@@ -1,6 +1,7 @@
 """One evaluation cycle: new points since the watermark -> findings, state and watermark, in one transaction."""
 
 import json
+import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 
@@ -122,6 +123,11 @@ def _first_call(history: History, workflow: str, start: int, due: int) -> int:
     """The bin of the first point of ``[start, due)``; ``due`` when there is none yet."""
     first = next(iter(history.points(workflow, start, due, "minute")), None)
     return due if first is None else first.key.minute // BIN * BIN
+
+
+def evaluated(db: sqlite3.Connection) -> dict[str, float]:
+    """Up to where (epoch s) each workflow is evaluated."""
+    return dict(db.execute("SELECT workflow, next_bin FROM detector_state").fetchall())
 
 
 def forget(tx: Database, before: float) -> int:

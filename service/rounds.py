@@ -13,7 +13,7 @@ from driftbell.alerts.outbox import deliver_due
 from driftbell.alerts.proof import send_changes
 from driftbell.alerts.repost import repost
 from driftbell.collectors.store import Store
-from driftbell.detectors.evaluate import CycleResult, Detectors
+from driftbell.detectors.evaluate import CycleResult, Detectors, evaluated
 from driftbell.detectors.evaluate import forget as forget_findings
 from driftbell.service.config import Config
 from driftbell.service.evidence import Evidence
@@ -106,7 +106,7 @@ class Rounds:
         if not self._caught_up:
             return
         now = self._clock()
-        self._store.retain(now, self._config.retention.policy())
+        self._store.retain(now, self._config.retention.policy(), evaluated(self._store.read()))
         with self._store.write() as tx:
             history.forget(tx, now - self._config.retention.incidents)
             forget_findings(tx, now - self._config.retention.incidents)

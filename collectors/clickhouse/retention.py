@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from driftbell.collectors.clickhouse import points, registry
@@ -10,7 +10,7 @@ from driftbell.collectors.clickhouse.client import Client
 from driftbell.collectors.clickhouse.registry import Registry
 from driftbell.collectors.clickhouse.schema import DATED
 from driftbell.collectors.refresh import DAY, HOUR
-from driftbell.collectors.retention import RetentionPolicy
+from driftbell.collectors.retention import RetentionPolicy, oldest_minute
 from driftbell.collectors.rollup import MINUTE
 
 MARKS_DAYS = 7.0
@@ -70,12 +70,19 @@ def _raise_minutes(client: Client, now: float, policy: RetentionPolicy, version:
             registry.save(client, replace(one, minutes_purged=floor), version)
 
 
-def forget_points(client: Client, mine: Callable[[str], bool], now: float, policy: RetentionPolicy) -> None:
+def forget_points(
+    client: Client,
+    mine: Callable[[str], bool],
+    now: float,
+    policy: RetentionPolicy,
+    evaluated: Mapping[str, float] | None = None,
+) -> None:
     """Forget the points of workflows that are ``mine``: who watches them knows that they are evaluated."""
     for name, one in registry.load(client).items():
         own, latest = policy.of(name), min(now, one.workflow.newest_ts)
-        for resolution, days in ((MINUTE, own.minutes), (HOUR, own.hours), (DAY, own.days)):
-            given = {"r": resolution, "w": name, "before": int(latest - days * DAY)}
+        minute = oldest_minute(latest, own, name, evaluated)
+        for resolution, start in ((MINUTE, minute), (HOUR, latest - own.hours * DAY), (DAY, latest - own.days * DAY)):
+            given = {"r": resolution, "w": name, "before": int(start)}
             where = "resolution = {r:UInt32} AND workflow = {w:String} AND start < {before:Int64}"
             if mine(name) and client.query(f"SELECT 1 FROM points WHERE {where} LIMIT 1", given):
                 client.command(f"DELETE FROM points WHERE {where}", given)

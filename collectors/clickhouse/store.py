@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -286,14 +286,14 @@ class ClickHouseStore(Store):
         """See `Store.trust_totals`: what this process received."""
         return dict(self._totals)
 
-    def retain(self, now: float, policy: RetentionPolicy) -> int:
+    def retain(self, now: float, policy: RetentionPolicy, evaluated: Mapping[str, float] | None = None) -> int:
         """See `Store.retain`; the number of days that were dropped. Days are dropped by one process for all."""
         dropped = 0
         if self._shard.interprets:
             self.refresh_all()
             with self._interpreting:
                 dropped = retention.forget(self._client, self._interpreter.registry, now, policy, self._version(now))
-        retention.forget_points(self._client, self._shard.owns, now, policy)
+        retention.forget_points(self._client, self._shard.owns, now, policy, evaluated)
         self._ahead.forget()
         return dropped
 

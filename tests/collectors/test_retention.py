@@ -56,6 +56,22 @@ def test_a_span_that_comes_after_its_hour_was_forgotten_is_counted_and_not_taken
     assert aging.points("answer", *EVER, "hour")[: len(before)] == before
 
 
+def test_minutes_that_nobody_has_evaluated_stay_as_long_as_hours_do(aging, now, spans):
+    aging.append(Batch([spans.call(-60)]))
+    now[0] += 20 * DAY
+    aging.append(Batch([spans.call(20 * DAY - 60)]))
+
+    def minutes(evaluated):
+        aging.retain(now[0], RetentionPolicy(), evaluated)
+        return len(aging.points("answer", *EVER, "minute"))
+
+    assert (minutes({}), minutes({"answer": START - 3600})) == (2, 2)
+    assert minutes({"answer": START + 3600}) == 1
+    now[0] += 500 * DAY
+    aging.append(Batch([spans.call(520 * DAY - 60)]))
+    assert minutes({}) == 1
+
+
 def test_a_late_call_is_added_to_its_hour_after_the_minutes_were_forgotten(aging, now, spans):
     aging.append(Batch([spans.call(0), spans.call(130)]))
     now[0] += 10 * DAY
