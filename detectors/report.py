@@ -6,7 +6,7 @@ from typing import Literal
 from driftbell.detectors.attribution import FEW, Change, Evidence, explain, levels
 from driftbell.detectors.episode import TOGETHER, Episode, root
 from driftbell.detectors.finding import Cause, Finding, Interval
-from driftbell.detectors.history import History
+from driftbell.detectors.history import History, points_since
 from driftbell.detectors.volume import VolumeAlarm
 from driftbell.detectors.watch import Alarm, Watch
 from driftbell.detectors.workflow import BIN, Step, WorkflowDetector
@@ -172,7 +172,7 @@ class Reporter:
         onset = max(onset, until - LONGEST)
         whole_hour = onset // HOUR * HOUR
         before = self.history.points(self.detector.workflow, whole_hour - REFERENCE, whole_hour, "hour")
-        after = self.history.points(self.detector.workflow, onset // 60 * 60, until, "minute")
+        after = points_since(self.history, self.detector.workflow, onset, until)
         markers = self.history.markers(self.detector.workflow, onset - DAY, until)
         return Evidence(before, after, onset, markers)
 

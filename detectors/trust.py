@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from driftbell.collectors.point import Point
 from driftbell.collectors.trust import TrustPoint
 from driftbell.detectors.finding import Cause, Finding
-from driftbell.detectors.history import History
+from driftbell.detectors.history import History, points_since
 from driftbell.detectors.metrics import METRICS, metric
 
 HOUR, DAY = 3600, 86400
@@ -120,7 +120,7 @@ class Gate:
         onset = max(finding.started_at, float(start - LONGEST))
         hour = int(onset // HOUR) * HOUR
         before = _within(history.points(self.workflow, hour - BEFORE, hour, "hour"), finding)
-        after = _within(history.points(self.workflow, int(onset // 60) * 60, start, "minute"), finding)
+        after = _within(points_since(history, self.workflow, onset, start), finding)
         needed = NEEDED.get(finding.metric, ()) if finding.family == "cost" else ()
         for instrument in needed:
             usual, now = _rate(before, instrument), _rate(after, instrument)

@@ -5,13 +5,10 @@ from typing import Literal
 
 from driftbell.collectors.point import Point, PointKey, merge
 from driftbell.detectors.group import WHOLE, GroupKey
-from driftbell.detectors.history import History
+from driftbell.detectors.history import History, points_since
 from driftbell.detectors.watch import Watch
 from driftbell.detectors.workflow import WorkflowDetector
 
-HOUR = 3600
-SETTLED = 20 * HOUR
-"""Hours that ended longer ago are read as hours; the newest may not be summed yet, and minutes are kept for a day."""
 LONGEST = 14 * 86400
 """Of a change that is older, the last two weeks are the new normal."""
 
@@ -88,14 +85,8 @@ def _relearn(engine: WorkflowDetector, key: GroupKey, measure: str, seen: Point)
 
 
 def _seen(workflow: str, key: GroupKey, history: History, since: float, until: int) -> Point:
-    """All points of a group in ``[since, until)`` as one: whole hours where they are summed for certain."""
-    begin, summed = int(since // 60) * 60, (until - SETTLED) // HOUR * HOUR
-    first_hour = -(-begin // HOUR) * HOUR
-    if summed <= first_hour:
-        parts = history.points(workflow, begin, until, "minute")
-    else:
-        parts = history.points(workflow, first_hour, summed, "hour")
-        parts += history.points(workflow, summed, until, "minute")
+    """All points of a group in ``[since, until)`` as one."""
+    parts = points_since(history, workflow, since, until)
     return merge((point for point in parts if _within(point, key)), PointKey(until, workflow, None, None, None, None))
 
 

@@ -64,9 +64,9 @@ class Rounds:
 
     def _cycle(self, now: float) -> CycleResult:
         """Findings, detector state, watermarks, incidents and outbox rows, in one transaction."""
+        workflows = self._store.workflows()  # before the points: what comes meanwhile is due in the next cycle
         while self._store.refresh_points(until=now - self._config.detectors.grace):
             pass
-        workflows = self._store.workflows()
         markers = self._store.markers(None, now - MARKERS_TOLD, now)
         said = list(verdicts(self._store.read(), now))
         try:

@@ -60,11 +60,11 @@ def calls(n: int) -> list[Call]:
 
 @contextmanager
 def services(tmp_path: Path) -> Iterator[Callable[..., Running]]:
-    """Start services; all are stopped at the end."""
+    """Start services, at the time ``now`` of their clocks; all are stopped at the end."""
     started: list[tuple[Service, threading.Thread]] = []
 
-    def start(folder: Path = tmp_path / "data", **settings) -> Running:
-        time = [NOW]
+    def start(folder: Path = tmp_path / "data", now: float = NOW, **settings) -> Running:
+        time = [now]
         config = Config.model_validate(
             {
                 "data_dir": folder,

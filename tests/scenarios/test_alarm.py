@@ -72,15 +72,13 @@ def check_messages(sink: Sink) -> None:
 
 
 def test_it_rings_once_over_http(serve, sink):
-    running = serve(**settings(sink))
-    running.time[0] = START
+    running = serve(now=START, **settings(sink))
     feed(running, workload.hours(START))
     check_messages(sink)
 
 
 def test_it_rings_once_over_grpc(serve, sink):
-    running = serve(**settings(sink))
-    running.time[0] = START
+    running = serve(now=START, **settings(sink))
     with grpc.insecure_channel(running.grpc) as channel:
         export = TraceServiceStub(channel).Export
 
@@ -93,8 +91,7 @@ def test_it_rings_once_over_grpc(serve, sink):
 
 def test_it_rings_once_through_the_real_collector_and_every_call_arrives_once(serve, sink, tmp_path):
     collector()
-    running = serve(**settings(sink))
-    running.time[0] = START
+    running = serve(now=START, **settings(sink))
     total = workload.HOURS * workload.PER_HOUR
     with gateway(running.url, tmp_path / "queue", tmp_path / "log") as (_, http, _grpc):
 
@@ -142,13 +139,11 @@ def rows(running) -> list:
 
 def test_a_restart_in_the_middle_changes_nothing(serve, sink, tmp_path):
     """Two services get the same calls; one is stopped and started again twice, once while the incident is open."""
-    straight = serve(tmp_path / "straight", **settings(sink))
-    straight.time[0] = START
+    straight = serve(tmp_path / "straight", START, **settings(sink))
     feed(straight, workload.hours(START))
     hours, sent, now = workload.hours(START), 0, START
     for part in (100, 53, 7):
-        running = serve(tmp_path / "restarted", **settings(sink))
-        running.time[0] = now
+        running = serve(tmp_path / "restarted", now, **settings(sink))
         sent = feed(running, islice(hours, part), sent)
         now = running.time[0]
         stored = rows(running)
@@ -160,8 +155,7 @@ def test_a_restart_in_the_middle_changes_nothing(serve, sink, tmp_path):
 
 
 def test_replay_of_the_same_history_finds_the_same_as_the_live_service(serve, sink):
-    running = serve(**settings(sink))
-    running.time[0] = START
+    running = serve(now=START, **settings(sink))
     feed(running, workload.hours(START))
     stored = running.service.store.read().execute("SELECT body FROM findings")
     live = [json.loads(body) for (body,) in stored]

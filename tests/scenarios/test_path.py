@@ -40,9 +40,7 @@ def arrived(running, n: int, workflow: str = "ticket-triage") -> list[dict]:
 
 @pytest.fixture
 def running(serve):
-    started = serve(prices={"atlas-2026": {"input": 10, "output": 100}})
-    started.time[0] = time.time()
-    return started
+    return serve(now=time.time(), prices={"atlas-2026": {"input": 10, "output": 100}})
 
 
 def check_calls(running, refs: list[str]) -> None:

@@ -117,8 +117,7 @@ def loosely(value):
 def test_the_same_calls_give_the_same_points_findings_incidents_and_weekly_numbers(serve, sink, tmp_path):
     told = []
     for folder, store in (("file", None), ("clickhouse", database())):
-        running = serve(tmp_path / folder, **settings(sink, store))
-        running.time[0] = START
+        running = serve(tmp_path / folder, START, **settings(sink, store))
         feed(running, traffic())
         told.append((watched(running), points(running), weekly(running)))
     expected, found = told
@@ -195,8 +194,7 @@ def evaluated(path: Path) -> dict[str, list]:
 def test_receivers_and_detectors_that_are_killed_change_nothing(serve, sink, fleet, tmp_path):
     start = (time.time() // HOUR - workload.HOURS) * HOUR
     bodies = two_workflows(start)
-    alone = serve(tmp_path / "file", **settings(sink))
-    alone.time[0] = time.time()
+    alone = serve(tmp_path / "file", time.time(), **settings(sink))
     for body in bodies:
         assert alone.post("/v1/traces", data=body, headers=PROTOBUF).ok
     alone.service.catch_up()

@@ -119,8 +119,7 @@ def test_commands_work_beside_a_running_service(serve, tmp_path):
 
 
 def test_a_summary_is_computed_in_every_form_and_nothing_is_sent(serve, tmp_path):
-    running = serve(tmp_path / "data")
-    running.time[0] = time.time()
+    running = serve(tmp_path / "data", time.time())
     running.send(CALL)
     folder = ("--data-dir", tmp_path / "data")
     week = time.strftime("%G-W%V", time.gmtime(CALL.ts))
@@ -193,8 +192,7 @@ def test_replay_of_a_file_that_is_not_there_is_one_line(tmp_path):
 
 
 def test_replay_tells_nobody_and_stays_out_of_the_store_of_a_service(serve, tmp_path):
-    running = serve(tmp_path / "data")
-    running.time[0] = time.time()
+    running = serve(tmp_path / "data", time.time())
     running.send(CALL)
     file, config = history_with_an_incident(tmp_path), tmp_path / "with_channel.yaml"
     config.write_text(

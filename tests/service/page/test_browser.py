@@ -30,8 +30,7 @@ APPLICATION = Path(__file__).parents[2] / "kit" / "application.py"
 def service(tmp_path_factory):
     """A service that got a week of calls over OTLP, an incident at their end, and those of a decorated function."""
     with services(tmp_path_factory.mktemp("browser")) as start:
-        running: Running = start(prices=workload.PRICES, schedule={"evaluate_every": 3600})
-        running.time[0] = START
+        running: Running = start(now=START, prices=workload.PRICES, schedule={"evaluate_every": 3600})
         sent = 0
         for records in workload.hours(START):
             for body in encode.requests(records, 0.0, first=sent):
