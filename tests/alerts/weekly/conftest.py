@@ -13,8 +13,10 @@ from dataclasses import replace
 from types import ModuleType
 
 import pytest
+from weekly_post import READER, Memory
 
 from driftbell.alerts.weekly.numbers import Facts, WeeklyNumbers, weekly_numbers
+from driftbell.alerts.weekly.schedule import send_moment
 from driftbell.alerts.weekly.settings import EVERYONE, Recipient, WeeklySettings
 from driftbell.alerts.weekly.told import Told
 from driftbell.alerts.weekly.weeks import HOUR, Days, Week, week_named
@@ -204,3 +206,23 @@ def insurer() -> ModuleType:
 def records() -> list[Record]:
     """The five weeks of records."""
     return five_weeks(WEEK)
+
+
+@pytest.fixture(scope="session")
+def points(insurer, records):
+    return [point for point in insurer.hour_points(records) if point.key.workflow == "claims-triage"]
+
+
+@pytest.fixture
+def source(insurer, points):
+    return Memory(points, insurer.facts(insurer.WEEK))
+
+
+@pytest.fixture
+def configured(insurer) -> WeeklySettings:
+    return insurer.SETTINGS.model_copy(update={"recipients": (READER,)})
+
+
+@pytest.fixture
+def due(insurer) -> float:
+    return send_moment(insurer.WEEK, READER, 2)
