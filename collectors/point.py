@@ -4,7 +4,6 @@ A rate is ``(hits, trials)``. A quantity is ``count, total`` and a histogram of 
 adding two points is exact: ``add`` is associative and commutative in the counts.
 """
 
-import json
 import math
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
@@ -139,7 +138,7 @@ class Point:
             }
         if self.users:
             body["u"] = self.users
-        return json.dumps(body, separators=(",", ":"))
+        return orjson.dumps(body).decode()
 
     @classmethod
     def decode(cls, key: PointKey, text: str, histograms: Container[str] | None = None) -> Self:

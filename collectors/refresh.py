@@ -25,7 +25,7 @@ SERIES_LIMIT = 500
 _PARENT = {MINUTE: HOUR, HOUR: DAY}
 _CHILD = {HOUR: MINUTE, DAY: HOUR}
 _OTHERS = (OTHER, None, OTHER, OTHER)
-PORTION = 1200
+PORTION = 2400
 """Calls that are counted in one step, some 20 ms: whoever waits for a commit waits that long at most."""
 Steps = Generator[None, None, list[Point]]
 Due = tuple[int, int, int, int]
@@ -133,7 +133,7 @@ def recounting(db: sqlite3.Connection, workflow: int, since: float, until: float
     calls = db.execute(rows.SELECT_MEASURED + "WHERE workflow = ? AND ts >= ? AND ts < ?", window)
     name = _name(db, workflow)
     while portion := calls.fetchmany(PORTION):
-        tally(collected, rows.with_names(db, name, portion))
+        tally(collected, name, portion, rows.told_of(db, portion))
         yield
     for row in db.execute(rows.SELECT_JUDGEMENTS + "WHERE j.workflow = ? AND j.ts >= ? AND j.ts < ?", window):
         collected.judgement(rows.judgement_of(row))

@@ -23,11 +23,11 @@ SPAN_ID = CALL_COLUMNS.index("span_id")
 _SOURCES, _ATTRIBUTES = _CALL.index("sources"), _CALL.index("attributes")
 _FLAGS = tuple(_CALL.index(name) for name in ("streamed", "refused", "format_ok", "fallback"))
 _IDS = (_CALL.index("trace_id"), _CALL.index("span_id"))
-_MEASURED = (
+MEASURED = (
     *("ts", "dimensions", "user_id", "attempts", "fallback", "cost_usd", "input_tokens", "cached_tokens"),
     *("output_tokens", "refused", "format_ok", "ttft_ms", "latency_ms", "retrieval_ms", "citations", "sources"),
 )
-_MEASURED_NAMES = "segment, risk_tier, model, prompt_version, status, usage_source, dialect, finish_reason"
+DIMENSIONS = MEASURED.index("dimensions")
 _plain = attrgetter(*_PLAIN)
 _names = attrgetter(*_NAMES)
 
@@ -59,8 +59,8 @@ INSERT_ATTRIBUTES = _insert("attributes", ("id", "text"), "INSERT OR IGNORE")
 SELECT_CALLS = (
     _select_calls({"workflow": "w.name", "attributes": "a.text"}) + "LEFT JOIN attributes a ON a.id = c.attributes "
 )
-SELECT_MEASURED = f"SELECT {', '.join(_MEASURED)} FROM calls "
-"""What of a call the measures need, for `with_names`; a join would take as long again."""
+SELECT_MEASURED = f"SELECT {', '.join(MEASURED)} FROM calls "
+"""What of a call the measures need beside `told_of`; a join would take as long again."""
 
 _JUDGEMENT = (
     *("segment", "risk_tier", "model", "prompt_version", "override", "edit_distance", "review_ms", "feedback"),
@@ -114,25 +114,33 @@ class Measured(NamedTuple):
     sources: tuple[Source, ...] | None
 
 
-def with_names(db: sqlite3.Connection, workflow: str, calls: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """Rows of `SELECT_MEASURED` in the order of `Measured`."""
-    query = f"SELECT id, {_MEASURED_NAMES} FROM dimensions WHERE id IN (SELECT value FROM json_each(?))"
-    names = {found[0]: found[1:] for found in db.execute(query, (json.dumps(list({row[1] for row in calls})),))}
-    return [
-        (
-            *(ts, workflow, *(said := names[at])[:4], user, said[4], attempts, fallback, said[5], cost, given, cached),
-            *(out, said[6], refused, format_ok, said[7], *rest),
-        )
-        for ts, at, user, attempts, fallback, cost, given, cached, out, refused, format_ok, *rest in calls
-        if at in names
-    ]
+class Told(NamedTuple):
+    """The names of a call that measures depend on, as the store keeps them apart."""
+
+    segment: str | None
+    risk_tier: str | None
+    model: str | None
+    prompt_version: str | None
+    status: Status
+    usage_source: UsageSource
+    dialect: str | None
+    finish_reason: str | None
 
 
-def measured_of(row: tuple[Any, ...]) -> Measured:
-    """A call from a row in the order of `Measured`."""
-    if row[-1] is None:
-        return Measured._make(row)
-    return Measured._make((*row[:-1], tuple(Source(*source) for source in json.loads(row[-1]))))
+def told_of(db: sqlite3.Connection, calls: Sequence[tuple[Any, ...]]) -> dict[int, Told]:
+    """The names of rows of `SELECT_MEASURED`, by the number of their dimensions."""
+    query = f"SELECT id, {', '.join(Told._fields)} FROM dimensions WHERE id IN (SELECT value FROM json_each(?))"
+    numbers = json.dumps(list({row[DIMENSIONS] for row in calls}))
+    return {number: Told(*names) for number, *names in db.execute(query, (numbers,))}
+
+
+def measured_of(row: tuple[Any, ...], workflow: str, told: Told) -> Measured:
+    """A call from a row of `SELECT_MEASURED`."""
+    given = dict(zip(MEASURED, row, strict=True))
+    sources = given.pop("sources")
+    del given["dimensions"]
+    parsed = None if sources is None else tuple(Source(*source) for source in json.loads(sources))
+    return Measured(workflow=workflow, sources=parsed, **given, **told._asdict())
 
 
 def digest(text: str) -> int:
