@@ -18,6 +18,7 @@ from sqlite_utils import Database, Migrations
 from driftbell.collectors import query, recent, refresh, reprice, retention, schema, trust
 from driftbell.collectors.audit import Trail, trail
 from driftbell.collectors.batch import Batch, Body, StoreUnavailableError
+from driftbell.collectors.binned import bins_of
 from driftbell.collectors.call import Judgement, ManualTask, Marker
 from driftbell.collectors.ingest import Ingest, Prepared, prepare
 from driftbell.collectors.pages import PointPage, point_page
@@ -169,6 +170,10 @@ class Store:
     def stored(self, workflow: str, since: float, until: float, resolution: Resolution) -> Iterator[Stored]:
         """Like `points`, as they are stored: to be added up. Few are held at a time."""
         return load_stored(self.read(), workflow, since, until, resolution)
+
+    def bins(self, workflow: str, since: float, until: float, length: int) -> dict[int, list[Point]]:
+        """The minute points of a workflow that start in ``[since, until)``, as `binned.bins_of` adds them up."""
+        return bins_of(self.stored(workflow, since, until, "minute"), length)
 
     def totals(self, since: float, until: float, resolution: Resolution = "hour") -> Iterator[Totals]:
         """What the points of every workflow add up to, per interval that starts in ``[since, until)``."""

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field
 
 from sqlite_utils import Database
 
-from driftbell.collectors.point import Point
 from driftbell.collectors.workflows import Workflow
 from driftbell.detectors.finding import Finding
 from driftbell.detectors.history import History
@@ -70,9 +69,7 @@ class Detectors:
                 continue
             until = min(due, start + MOST_BINS * BIN)
             behind = behind or until < due
-            by_bin: dict[int, list[Point]] = {}
-            for point in history.points(workflow.name, start, until, "minute"):
-                by_bin.setdefault(point.key.minute // BIN * BIN, []).append(point)
+            by_bin = history.bins(workflow.name, start, until, BIN)
             given = [verdict for verdict in verdicts if verdict.workflow == workflow.name]
             findings += station.advance(history, by_bin, start, until, given)
             bins += (until - start) // BIN

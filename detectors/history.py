@@ -20,6 +20,10 @@ class History(Protocol):
         """Points that start in ``[since, until)``."""
         ...
 
+    def bins(self, workflow: str, since: float, until: float, length: int) -> dict[int, list[Point]]:
+        """The minutes of ``[since, until)`` as `driftbell.collectors.binned.bins_of` adds them up."""
+        ...
+
     def markers(self, workflow: str | None = None, since: float = ..., until: float = ...) -> list[Marker]:
         """Markers of a workflow (and those of all workflows) in ``[since, until)``."""
         ...

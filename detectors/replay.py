@@ -77,6 +77,13 @@ class Memory:
         kept = self.hours if resolution == "hour" else self.days
         return [point for key, point in kept.items() if since <= key.minute < until]
 
+    def bins(self, workflow: str, since: float, until: float, length: int) -> dict[int, list[Point]]:
+        """The minutes of ``[since, until)``, which are those of `Station.step`."""
+        found: dict[int, list[Point]] = {}
+        for point in self.points(workflow, since, until):
+            found.setdefault(point.key.minute // length * length, []).append(point)
+        return found
+
     def markers(self, workflow: str | None = None, since: float = 0.0, until: float = 0.0) -> list[Marker]:  # noqa: ARG002
         """None: call records carry no markers."""
         return []

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Literal, Protocol
 
+from driftbell.collectors.binned import by_part
 from driftbell.collectors.point import Point
 from driftbell.detectors import state
 from driftbell.detectors.burn import BurnWatch
@@ -66,6 +67,7 @@ class Station:
     def step(self, start: int, points: Sequence[Point], history: History) -> list[Finding]:
         """Take in the points of ``[start, start + BIN)``; bins come in order, those without points too."""
         ts = start + BIN + self.settings.grace
+        points = by_part(points)  # as a store may have done already: whoever reads them, it gives the same
         step = self.engine.step(start, points)
         told = step.happened or any(episode.looks_again(ts) for episode in self.engine.episodes)
         findings = Reporter(self.engine, history).report(start, step, self.settings.grace) if told else []

@@ -184,7 +184,19 @@ class Volume:
         share = (per_hour + 1.0) / (hour_total + 4.0) if hour_total >= FEWEST else 0.0
         before = self.today
         self.today = (max(before[0], hour_total), max(before[1], per_hour), max(before[2], share))
-        self.burst = [max(most, self._heaviest(bins)[1]) for most, bins in zip(self.burst, WINDOWS, strict=True)]
+        self.burst = list(map(max, self.burst, self._most()))
+
+    def _most(self) -> list[int]:
+        """The most calls of one user in each of `WINDOWS`."""
+        totals: dict[str, int] = {}
+        found, most = [], 0
+        for bins, (_, users) in enumerate(reversed(self.recent), 1):
+            for user, n in users.items():
+                total = totals[user] = totals.get(user, 0) + n
+                most = max(most, total)
+            if bins in WINDOWS:
+                found.append(most)
+        return [*found, *[most] * (len(WINDOWS) - len(found))]
 
     def _heaviest(self, bins: int) -> tuple[str | None, int]:
         totals: dict[str, int] = {}
@@ -193,8 +205,8 @@ class Volume:
                 totals[user] = totals.get(user, 0) + n
         if not totals:
             return None, 0
-        user = max(totals, key=lambda name: (totals[name], name))
-        return user, totals[user]
+        most = max(totals.values())
+        return max(user for user, n in totals.items() if n == most), most
 
     def _loop(self, start: int) -> VolumeAlarm | None:
         usual = self.usual_per_hour(start)
