@@ -246,6 +246,8 @@ class _Rates:
     linear: bool
 
     def of(self, given: int, out: int, cached: int, written: int) -> float:
+        if not cached and not written:
+            return given * self.input + out * self.output
         cached = min(cached, given)
         written = min(written, given - cached)
         plain = given - cached - written
