@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import fields
 from functools import lru_cache, partial
-from itertools import accumulate, zip_longest
+from itertools import accumulate, repeat, zip_longest
 from operator import attrgetter, sub
 from typing import Any
 
@@ -24,7 +24,7 @@ from driftbell.collectors.columns import digits_of, numbers_of, planes, texts_of
 from driftbell.collectors.links import part_keys
 from driftbell.collectors.part import Part
 from driftbell.collectors.reading import Reading
-from driftbell.collectors.rows import signed, trace_key
+from driftbell.collectors.rows import trace_key
 from driftbell.collectors.shape import KEPT_FROM
 from driftbell.collectors.template import Filled, Template, part_of
 
@@ -120,17 +120,16 @@ def _filled(db: sqlite3.Connection, data: bytes, traces: Container[int] | None) 
     numbers = numbers_of if form == _DIGITS else partial(array, "q")
     moments, lengths = numbers(rest[: 8 * count]), numbers(rest[8 * count : 16 * count])
     said = orjson.loads(rest[16 * count :])
-    wanted = [
-        at
-        for at, (_, low) in enumerate(struct.iter_unpack(">QQ", data[_HEAD.size : ids]))
-        if traces is None or signed(low) in traces
-    ]
+    keys = struct.unpack_from(f">{2 * count}q", data, _HEAD.size)[1::2]
+    wanted = range(count) if traces is None else [at for at, key in enumerate(keys) if key in traces]
     templates = _templates(db, {said["t"][said["n"][at]] for at in wanted})
-    columns: dict[int, Sequence[Any]] = {int(place): column for place, column in said["v"].items()}
+    size = max(KEPT_FROM, *(int(place) + 1 for kind in ("v", "x") for place in said.get(kind, ())))
+    columns: list[Iterable[Any]] = [repeat(None)] * size
+    for place, column in said["v"].items():
+        columns[int(place)] = [column[at] for at in wanted]
     digits = expander.unused_data
     for place, kind in said.get("x", {}).items():
-        columns[int(place)], digits = texts_of(kind, digits, count)
-    size = max(columns, default=-1) + 1
+        columns[int(place)], digits = texts_of(kind, digits, count, wanted)
     parent_at = list(accumulate(said["p"], initial=0))
     return [
         (
@@ -140,9 +139,9 @@ def _filled(db: sqlite3.Connection, data: bytes, traces: Container[int] | None) 
             data[parents + 8 * parent_at[at] : parents + 8 * parent_at[at + 1]],
             first + moments[at] - lengths[at],
             first + moments[at],
-            [columns[place][at] if place in columns else None for place in range(max(size, KEPT_FROM))],
+            values,
         )
-        for at in wanted
+        for at, values in zip(wanted, zip(*columns, strict=False), strict=False)
     ]
 
 

@@ -6,7 +6,10 @@ hex digits only are kept as these digits' bytes. Numbers are taken apart by byte
 
 from array import array
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Any
+
+import numpy as np
 
 FEW = 8
 """Values up to which nothing is gained."""
@@ -39,13 +42,15 @@ def digits_of(column: Sequence[Any]) -> tuple[tuple[str, int, list[int] | None],
     return (lowest[:same], (size - same) // 2, held), made
 
 
-def texts_of(kind: Sequence[Any], data: bytes, count: int) -> tuple[list[str | None], bytes]:
-    """Inverse of `digits_of` for ``count`` values whose bytes ``data`` begins with; and the rest of ``data``."""
+def texts_of(kind: Sequence[Any], data: bytes, count: int, wanted: Sequence[int]) -> tuple[list[str | None], bytes]:
+    """Inverse of `digits_of` for those ``wanted`` of ``count`` values, and what follows them in ``data``."""
     first, width, held = kind
-    size = width * (count if held is None else sum(held))
-    digits, step = data[:size].hex(), 2 * width
-    texts = iter([first + digits[at : at + step] for at in range(0, len(digits), step)])
-    return [next(texts) if one else None for one in held or [1] * count], data[size:]
+    places: Sequence[int | None] = wanted
+    if held is not None:
+        before = [*accumulate(held, initial=0)]
+        places = [before[at] if held[at] else None for at in wanted]
+    texts = [None if at is None else first + data[at * width : (at + 1) * width].hex() for at in places]
+    return texts, data[width * (count if held is None else sum(held)) :]
 
 
 def planes(numbers: Iterable[int]) -> bytes:
@@ -56,8 +61,5 @@ def planes(numbers: Iterable[int]) -> bytes:
 
 def numbers_of(data: bytes) -> Sequence[int]:
     """Inverse of `planes`."""
-    raw = bytearray(len(data))
-    count = len(data) // _WORD
-    for byte in range(_WORD):
-        raw[byte::_WORD] = data[count * byte : count * (byte + 1)]
-    return array("q", bytes(raw))
+    found: list[int] = np.frombuffer(data, np.uint8).reshape(_WORD, -1).T.copy().view("<i8").ravel().tolist()
+    return found

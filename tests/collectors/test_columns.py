@@ -13,7 +13,8 @@ def test_ids_that_differ_in_digits_come_back_whoever_has_one(column, rest):
     packed = digits_of(column)
     if packed is not None:
         kind, digits = packed
-        assert texts_of(kind, digits + rest, len(column)) == (column, rest)
+        assert texts_of(kind, digits + rest, len(column), range(len(column))) == (column, rest)
+        assert texts_of(kind, digits + rest, len(column), [3, 9]) == ([column[3], column[9]], rest)
 
 
 @given(st.lists(st.none() | st.text("0fFg-é", max_size=3) | st.integers() | st.floats(allow_nan=False), max_size=30))
@@ -21,7 +22,7 @@ def test_whatever_else_a_column_holds_is_left_alone_or_comes_back(column):
     packed = digits_of(column)
     if packed is not None:
         kind, digits = packed
-        assert texts_of(kind, digits, len(column)) == (column, b"")
+        assert texts_of(kind, digits, len(column), range(len(column))) == (column, b"")
 
 
 def test_ids_take_half_their_digits():
