@@ -74,7 +74,7 @@ def oracle(file: Path, labels: Labels) -> dict[str, float | None]:
     by_workflow: defaultdict[str, list[Event]] = defaultdict(list)
     for event in events:
         by_workflow[event.workflow].append(event)
-    for record, _ in read_records(file, lambda *_: None):
+    for record, _, _ in read_records(file, lambda *_: None):
         about = record.call or record.manual_task
         if about is None:
             continue

@@ -27,37 +27,61 @@ class Record(NamedTuple):
     manual_task: ManualTask | None
 
 
-def read_records(path: Path, on_bad: Callable[[int, str], None]) -> Iterator[tuple[Record, int]]:
-    """Yield ``(record, bytes read so far)`` per good line; report each bad line as ``on_bad(number, reason)``.
+class Line(NamedTuple):
+    """A record, the number of its line, and the bytes that were read so far of the file as it is on disk."""
 
-    ``bytes read so far`` counts the file as it is on disk, for a progress display. A truncated gzip file is
-    reported like a bad line and ends the reading.
+    record: Record
+    number: int
+    read: int
+
+
+def read_records(
+    path: Path, on_bad: Callable[[int, str], None], wanted: Callable[[str], bool] | None = None
+) -> Iterator[Line]:
+    """Yield every good line; report each bad one as ``on_bad(number, reason)``.
+
+    ``wanted`` is asked about the workflow of each line, "" where there is none, and may leave the line to somebody
+    else. A truncated gzip file is reported like a bad line and ends the reading.
     """
     with path.open("rb") as raw:
         gzipped = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         lines = gzip.GzipFile(fileobj=raw) if gzipped else raw
-        number = 0
+        number, workflow = 0, ""
         try:
             for number, line in enumerate(lines, 1):
                 if not line.strip():
                     continue
+                workflow = ""
                 try:
-                    yield parse_record(line), raw.tell()
+                    fields = _fields(line)
+                    workflow = str(fields.get("workflow") or "")
+                    if wanted is None or wanted(workflow):
+                        yield Line(_record(fields), number, raw.tell())
                 except BadRecordError as bad:
-                    on_bad(number, str(bad))
+                    if wanted is None or wanted(workflow):
+                        on_bad(number, str(bad))
         except (EOFError, gzip.BadGzipFile) as broken:
-            on_bad(number + 1, f"the gzip file is damaged here: {broken}")
+            if wanted is None or wanted(""):
+                on_bad(number + 1, f"the gzip file is damaged here: {broken}")
 
 
 def parse_record(line: bytes | str) -> Record:
     """One JSON line as a `Record`; raises `BadRecordError`."""
+    return _record(_fields(line))
+
+
+def _fields(line: bytes | str) -> dict[str, object]:
     try:
         fields = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise BadRecordError(f"not JSON: {error}") from None
     if not isinstance(fields, dict):
         raise BadRecordError("not a JSON object")
+    return fields
+
+
+def _record(fields: dict[str, object]) -> Record:
     ts = _number(fields, "ts")
     if ts is None:
         raise BadRecordError("ts is missing")

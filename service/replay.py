@@ -10,19 +10,16 @@ from tempfile import TemporaryDirectory
 from sqlite_utils import Database
 
 from driftbell.alerts.incident import apply, incident_line
-from driftbell.collectors.pricing import price
-from driftbell.collectors.records import Record, read_records
 from driftbell.collectors.store import Store
 from driftbell.detectors.finding import Finding
-from driftbell.detectors.replay import LATENESS, Replay
 from driftbell.service.app import open_store
 from driftbell.service.config import Config
 from driftbell.service.failure import Failure
-from driftbell.service.inject import AFTER, Injection, Injector, Outcome, outcome
+from driftbell.service.inject import Injection, Outcome, outcome
 from driftbell.service.ownership import Ownership
+from driftbell.service.played import BadLines, Stretch, shared
 
 WEEK = 7 * 86_400.0
-MAX_BAD_TOLD = 5
 
 
 @dataclass
@@ -32,12 +29,19 @@ class Report:
     lines: list[dict[str, object]] = field(default_factory=list)
     told: list[Finding] = field(default_factory=list)
     records: int = 0
-    bad: int = 0
-    first_bad: list[str] = field(default_factory=list)
+    bad: BadLines = field(default_factory=BadLines)
     too_late: int = 0
     first: float = float("inf")
     last: float = float("-inf")
     workflows: set[str] = field(default_factory=set)
+
+    def add(self, stretch: Stretch) -> None:
+        """Count what a stretch of the history held."""
+        self.records += stretch.records
+        self.too_late += stretch.too_late
+        self.first, self.last = min(self.first, stretch.first), max(self.last, stretch.last)
+        self.workflows |= stretch.workflows
+        self.bad.add(stretch.bad)
 
     @property
     def weeks(self) -> float:
@@ -65,42 +69,28 @@ def replay(
     progress: Callable[[int], None],
     folder: Path | None = None,
     injection: Injection | None = None,
+    jobs: int = 1,
 ) -> Report:
     """Run ``file`` through the detectors; ``opened`` gets each incident line when it would have been told.
 
     ``progress`` is called with the bytes read so far. Bad lines are counted and left out. The incidents are kept in
     ``folder``, if one is named; it must not be a service's. With an ``injection`` (placed on the history) only the
-    workflows that it means are run, until it can no longer be found. Raises `Failure` when the folder is a service's,
-    or the file cannot be read.
+    workflows that it means are run, until it can no longer be found. ``jobs`` processes share the workflows among
+    them, which changes nothing in what is found. Raises `Failure` when the folder is a service's, or the file cannot
+    be read.
     """
     report = Report()
     config = _telling_nobody(config)
-    prices = config.price_table()
-    injector = None if injection is None else Injector(injection)
-    priced = (lambda call: call) if injector is None else injector.priced
-    engine = Replay(config.detectors, lambda call: priced(price(call, prices)))
-    with incident_store(config, folder) as store:
-        try:
-            for number, (given, read) in enumerate(read_records(file, lambda n, why: _bad(report, n, why))):
-                record = given if injector is None else _injected(injector, given)
-                if record is None:
-                    continue
-                if injection is not None and record.ts > injection.end + AFTER + LATENESS:
-                    break
-                findings = engine.take(record)
-                if findings:
-                    _open(store, findings, config, report, opened)
-                report.records += 1
-                report.first, report.last = min(report.first, record.ts), max(report.last, record.ts)
-                about = record.call or record.manual_task
-                if about is not None:
-                    report.workflows.add(about.workflow)
-                if number % 2000 == 0:
-                    progress(read)
-        except OSError as error:
-            raise Failure(f"cannot read {file}: {error.strerror or error}") from None
-        _open(store, list(engine.finish()), config, report, opened)
-    report.too_late = engine.too_late
+    with incident_store(config, folder) as store, shared(file, config, injection, jobs) as stretches:
+        ending: list[tuple[int, Finding]] = []
+        for stretch in stretches:
+            for _, findings in stretch.found:
+                _open(store, findings, config, report, opened)
+            ending += stretch.ending
+            report.add(stretch)
+            progress(stretch.read)
+        ending.sort(key=lambda pair: pair[0])
+        _open(store, [finding for _, finding in ending], config, report, opened)
     return report
 
 
@@ -120,13 +110,6 @@ def inject(
         opened = {float(str(line["ts"])) for line in changed.lines if line["workflow"] == workflow}
         found.append(outcome(placed, workflow, changed.told, untouched.told, opened))
     return found
-
-
-def _injected(injector: Injector, record: Record) -> Record | None:
-    about = record.call or record.manual_task
-    if about is None or not injector.injection.covers(about.workflow):
-        return None
-    return injector.record(record)
 
 
 @contextmanager
@@ -173,9 +156,3 @@ def _open(
 def _apply(tx: Database, findings: list[Finding], ts: float, config: Config) -> list[dict[str, object]]:
     changes = apply(tx, findings, ts, config.alerts)
     return [incident_line(change.incident) for change in changes if change.transition == "opened"]
-
-
-def _bad(report: Report, number: int, reason: str) -> None:
-    report.bad += 1
-    if len(report.first_bad) < MAX_BAD_TOLD:
-        report.first_bad.append(f"line {number}: {reason}")

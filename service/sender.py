@@ -27,7 +27,7 @@ def windows(records: Iterator[Record]) -> Iterator[tuple[float, list[Record]]]:
 
 def play(file: Path, url: str, shift: float) -> None:
     """Send every record of ``file``, ``shift`` seconds later than it tells; raises on anything but acceptance."""
-    records = (record for record, _ in read_records(file, _bad_line))
+    records = (line.record for line in read_records(file, _bad_line))
     sent = 0
     with requests.Session() as session:
         session.headers["Content-Type"] = "application/x-protobuf"

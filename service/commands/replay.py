@@ -1,6 +1,7 @@
 """`driftbell replay`: what would have rung on history that you have."""
 
 import json
+import os
 from collections import Counter
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 MOST_WEEKS = 60
 """Of a longer file only the weeks with an incident are listed."""
+SMALL = 1 << 20
+"""Bytes of a file for which other processes are not worth their start."""
+MOST_JOBS = 8
 
 
 @click.command(name="replay")
@@ -34,12 +38,14 @@ MOST_WEEKS = 60
     metavar="KIND[=AMOUNT][@KEY=…]",
     help="Would this have been found? Such as cost_step=1.5@segment=high,at=20; once or several times.",
 )
+@click.option("--jobs", type=click.IntRange(1, 64), help="Processes that share the workflows; all cores if not given.")
 def command(
     config_file: Path | None,
     data_dir: Path | None,
     prices: Path | None,
     out: Path | None,
     injections: tuple[str, ...],
+    jobs: int | None,
     file: Path,
 ) -> None:
     """Play call records through the detectors.
@@ -70,14 +76,22 @@ def command(
         raise Failure(f"cannot write {out}: {error.strerror}") from None
     console = Console()
     with target if target is not None else nullcontext():
-        report = _run(console, file, config, data_dir, target)
+        report = _run(console, file, config, data_dir, target, jobs or _cores(file))
     _tell(console, report)
     if report.records:
         for injection in wanted:
             _inject(console, file, config, injection, report)
 
 
-def _run(console: "Console", file: Path, config: "Config", folder: Path | None, out: IO[str] | None) -> "Report":
+def _cores(file: Path) -> int:
+    """Cores that are ours; one for a file that is played before other processes have started."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, MOST_JOBS) if file.stat().st_size > SMALL else 1
+
+
+def _run(
+    console: "Console", file: Path, config: "Config", folder: Path | None, out: IO[str] | None, jobs: int
+) -> "Report":
     from rich.markup import escape
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
@@ -95,7 +109,7 @@ def _run(console: "Console", file: Path, config: "Config", folder: Path | None, 
             when = moment(float(str(line["ts"])), "UTC").removesuffix(" UTC")
             progress.console.print(f"[dim]{when:17}[/] {escape(str(line['title']))}", highlight=False, soft_wrap=True)
 
-        return replay(file, config, opened, lambda read: progress.update(task, completed=read), folder)
+        return replay(file, config, opened, lambda read: progress.update(task, completed=read), folder, jobs=jobs)
 
 
 def _inject(console: "Console", file: Path, config: "Config", injection: "Injection", untouched: "Report") -> None:
@@ -140,7 +154,7 @@ def _tell(console: "Console", report: "Report") -> None:
         console.print(f"  {workflow}: {family} {per_week:.2f} a week", markup=False, highlight=False)
     if report.too_late:
         console.print(f"{report.too_late:,} records came too late to be counted; sort the file by time")
-    if report.bad:
-        console.print(f"{report.bad:,} lines could not be read:", highlight=False)
-        for line in report.first_bad:
-            console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+    if report.bad.count:
+        console.print(f"{report.bad.count:,} lines could not be read:", highlight=False)
+        for number, reason in report.bad.first:
+            console.print(f"  line {number}: {reason}", markup=False, highlight=False, soft_wrap=True)
