@@ -1,10 +1,11 @@
 """How ClickHouse carries it: calls generated inside the engine (chDB), then everything that grows with them.
 
-    python bench/scale.py FOLDER [--millions 1 10] [--workflows 1000] [--days 30] [--out results.json]
+    python bench/scale.py FOLDER [--millions 1 10 100] [--workflows 1000] [--days 7] [--out results.json]
 
-Each number of calls lies in thirty days, of which only the newest may be generated (--days 2 is what a cycle needs),
-and is a database of its own in FOLDER, deleted afterwards. Measured are the insert, bytes per call, one evaluation
-cycle over all workflows with the rebuilding and reading of its points, the weekly numbers, and the heaviest questions
+Each number of calls lies in thirty days and is a database of its own in FOLDER, deleted afterwards. The calls of the
+newest ``--days`` are stored, which are all that a cycle and the page ask for; the day points of all thirty are added up
+inside the engine from the same calls. Measured are the insert, bytes per call, one evaluation cycle over all workflows
+with the rebuilding of its points and reading them among those of a day, the weekly numbers, and the heaviest questions
 of the page. Every series has calls in every measured bin, so that as many are evaluated whatever the number of calls.
 Times are wall clock and, for cycles and weekly numbers, CPU of all threads.
 """
@@ -20,6 +21,8 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
+from scale_data import BIN, DAY, DAYS, EDGE, END, LEARNING, MEASURED, day_points, fill, know, mark, repeat_minutes
+
 from driftbell.alerts.summary import summarise
 from driftbell.alerts.weekly.settings import EVERYONE, WeeklySettings
 from driftbell.alerts.weekly.source import StoreSource
@@ -34,16 +37,8 @@ from driftbell.detectors.settings import DetectorSettings
 from driftbell.monitor import attributes as names
 from driftbell.service.migrations import MIGRATIONS
 
-DAY, BIN = 86_400, 300
-END = 1_794_787_200
-"""A Monday, 00:00 UTC."""
-DAYS = 30
-EDGE = END - DAY
-"""What is known at a midnight is watched from then on."""
-SEGMENTS = 4
-LEARNING = 3
-"""Bins before `EDGE`, after which each series is watched when the measured bins come."""
-MEASURED = 3
+HOURS = 24
+"""Hours of minute points that are there before the bins that are evaluated: a cycle reads the newest among them."""
 MOST_CYCLE_S, MOST_WEEKLY_S, MOST_GROWTH = 20.0, 10.0, 1.5
 
 
@@ -52,6 +47,7 @@ class Result:
     """Figures of one number of calls; seconds of wall clock unless said otherwise."""
 
     calls: int
+    stored: int = 0
     insert_s: float = 0.0
     bytes_per_call: float = 0.0
     day_points_s: float = 0.0
@@ -70,93 +66,6 @@ class Result:
         return median(map(sum, zip(self.rebuild_s, self.evaluate_s, strict=True)))
 
 
-def calls_of(number: str, workflows: int, ts: str) -> str:
-    """Columns of the table of calls for the ``number`` of a call."""
-    chance = f"(sipHash64({number}) % 1000000 / 1000000.)"
-    return (
-        f"SELECT {ts} AS ts, concat('workflow-', toString({number} % {workflows})) AS workflow, "
-        f"concat('s', toString(intDiv({number}, {workflows}) % {SEGMENTS})) AS segment, 'high' AS risk_tier, "
-        f"concat('atlas-', toString({number} % 2)) AS model, 'v1' AS prompt_version, "
-        f"hex(sipHash64({number} % 50000)) AS user_id, if({chance} < 0.01, 'error', 'ok') AS status, "
-        f"1 AS attempts, false AS fallback, 'provider' AS usage_source, 'chat' AS operation, 'openai' AS provider, "
-        f"toInt64(500 + 3000 * {chance}) AS input_tokens, toInt64(200 * {chance}) AS cached_tokens, "
-        f"toInt64(50 + 800 * {chance}) AS output_tokens, 0.001 + 0.01 * {chance} AS cost_usd, "
-        f"400 + 4000 * {chance} AS latency_ms, 'stop' AS finish_reason, false AS refused, true AS format_ok, "
-        f"'driftbell' AS dialect, hex(sipHash128({number})) AS trace_id, hex(sipHash64({number}, 1)) AS span_id, "
-        f"'{{}}' AS attributes, toInt64(floor(ts / 60) * 60) AS minute, "
-        f"reinterpretAsInt64(sipHash64({number}, 2)) AS key, key AS home, ts + 2 AS received, 1 AS version"
-    )
-
-
-def insert(client: Connection, source: str, numbers: str) -> None:
-    """Insert the calls that ``source`` says of ``numbers``."""
-    names = [part.rsplit(" AS ", 1)[1] for part in split(source.removeprefix("SELECT "))]
-    client.command(f"INSERT INTO calls ({', '.join(names)}) {source} FROM {numbers}")
-
-
-def split(columns: str) -> list[str]:
-    """The columns of a SELECT, at the commas outside of brackets."""
-    found, depth = [""], 0
-    for letter in columns:
-        depth += (letter == "(") - (letter == ")")
-        if letter == "," and depth == 0:
-            found.append("")
-        else:
-            found[-1] += letter
-    return [column.strip() for column in found]
-
-
-def fill(client: Connection, calls: int, workflows: int, days: int) -> None:
-    """The last ``days`` of ``calls`` in thirty days, and one more of every series in every bin that is evaluated."""
-    per_day = calls // DAYS
-    for day in range(DAYS - days, DAYS):
-        began, first = END - (DAYS - day) * DAY, day * per_day
-        ts = f"{began} + {DAY} * ((number - {first} + 0.5) / {per_day})"
-        insert(client, calls_of("number", workflows, ts), f"numbers({first}, {per_day})")
-    for bin_ in range(LEARNING + MEASURED):
-        began = EDGE + (bin_ - LEARNING) * BIN
-        number, each = f"(number + {10**12 + bin_ * 10**6})", workflows * SEGMENTS
-        insert(client, calls_of(number, workflows, f"{began} + 299 * (number / {each})"), f"numbers({each})")
-
-
-def day_points(client: Connection) -> None:
-    """Points of days added up inside the engine, with the measures of costs, tokens, errors and latency."""
-
-    def quantity(name: str, value: str, buckets: bool = False) -> str:
-        held = f"sumMap([toInt64(floor(10 * log({value} + 1e-9)))], [1])" if buckets else ""
-        pairs = f"arrayMap((i, n) -> concat(toString(i), ',', toString(n)), {held}.1, {held}.2)"
-        listed = f", ',', arrayStringConcat({pairs}, ',')"
-        return f"'\"{name}\":[', toString(count()), ',', toString(sum({value})){listed if buckets else ''}, ']'"
-
-    quantities = (
-        quantity("cost", "assumeNotNull(cost_usd)", True),
-        quantity("input_tokens", "assumeNotNull(input_tokens)"),
-        quantity("output_tokens", "assumeNotNull(output_tokens)"),
-        quantity("latency_ms", "assumeNotNull(latency_ms)", True),
-    )
-    body = (
-        "concat('{\"c\":', toString(count()), ',\"r\":{\"error\":[', toString(countIf(status = 'error')), ',', "
-        "toString(count()), ']},\"q\":{', " + ", ',', ".join(quantities) + ", '}}')"
-    )
-    names = "concat('[\"', segment, '\",\"', risk_tier, '\",\"', model, '\",\"', prompt_version, '\"]')"
-    client.command(
-        "INSERT INTO points (resolution, workflow, start, version, series, bodies) "
-        f"SELECT {DAY}, workflow, day, 1, groupArray(names), groupArray(body) FROM ("
-        f"SELECT workflow, intDiv(minute, {DAY}) * {DAY} AS day, {names} AS names, {body} AS body "
-        "FROM calls GROUP BY workflow, day, segment, risk_tier, model, prompt_version) GROUP BY workflow, day"
-    )
-
-
-def know(client: Connection, workflows: int) -> None:
-    """Tell of the workflows."""
-    columns = "name, first_ts, newest_ts, received, version"
-    first = EDGE - LEARNING * BIN
-    client.command(
-        f"INSERT INTO workflows ({columns}) SELECT concat('workflow-', toString(number)), {first}, {END}, {END}, 1 "
-        f"FROM numbers({workflows})"
-    )
-
-
 def timed(work: Callable[[], object]) -> float:
     """Seconds that ``work`` takes."""
     began = time.perf_counter()
@@ -171,11 +80,7 @@ def cycles(client: Connection, store: ClickHouseStore, clock: list[float], resul
     for bin_ in range(LEARNING + MEASURED):
         began = EDGE + (bin_ - LEARNING) * BIN
         clock[0] = began + BIN + grace + 60.0
-        client.command(
-            "INSERT INTO dirty (slot, resolution, workflow, start, times, done, first, touched) "
-            f"SELECT DISTINCT {int(clock[0]) // 60 * 60}, 60, workflow, minute, 1, 0, {began}, {began} FROM calls "
-            f"WHERE minute >= {began} AND minute < {began + BIN}"
-        )
+        mark(client, began, clock[0])
 
         def refresh() -> None:
             while store.refresh_points(5000, clock[0] - grace):
@@ -192,6 +97,8 @@ def cycles(client: Connection, store: ClickHouseStore, clock: list[float], resul
             before = time.process_time()
             spent.append(timed(work))
             used.append(time.process_time() - before)
+        if bin_ == 0:
+            repeat_minutes(client, began, HOURS)
     for figures in (result.rebuild_s, result.evaluate_s, result.rebuild_cpu_s, result.evaluate_cpu_s):
         del figures[:LEARNING]
     stations = [station for station, _ in detectors._stations.values()]
@@ -251,12 +158,15 @@ def measure(folder: Path, calls: int, workflows: int, days: int) -> Result:
     result, clock = Result(calls), [float(END)]
     with TemporaryDirectory(dir=folder) as own:
         store = ClickHouseStore.connect(client, Path(own), MIGRATIONS, clock=lambda: clock[0])
-        result.insert_s = timed(lambda: fill(client, calls, workflows, days))
+        began = time.perf_counter()
+        result.stored = fill(client, calls, workflows, days)
+        result.insert_s = time.perf_counter() - began
         held = "SELECT sum(bytes_on_disk) FROM system.parts WHERE database = currentDatabase() AND table = 'calls'"
-        result.bytes_per_call = client.query(f"{held} AND active")[0][0] / (calls * days / DAYS)
+        result.bytes_per_call = client.query(f"{held} AND active")[0][0] / result.stored
         know(client, workflows)
         cycles(client, store, clock, result)
-        result.day_points_s = timed(lambda: day_points(client))
+        client.command("TRUNCATE TABLE dirty")  # else these days were made anew from the few minutes that were rebuilt
+        result.day_points_s = timed(lambda: day_points(client, calls, workflows))
         clock[0] = END + 3600.0
         week = last_full_week(clock[0], "UTC")
         store.refresh_all()
@@ -273,9 +183,9 @@ def main() -> None:
     """Measure and print; exit 1 beyond the limits."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--millions", type=float, nargs="+", default=[1, 10])
+    parser.add_argument("--millions", type=float, nargs="+", default=[1, 10, 100])
     parser.add_argument("--workflows", type=int, default=1000)
-    parser.add_argument("--days", type=int, default=DAYS, choices=range(2, DAYS + 1))
+    parser.add_argument("--days", type=int, default=7, choices=range(2, DAYS + 1))
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)

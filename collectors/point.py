@@ -8,7 +8,7 @@ import math
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import orjson
 
@@ -143,7 +143,11 @@ class Point:
     @classmethod
     def decode(cls, key: PointKey, text: str, histograms: Container[str] | None = None) -> Self:
         """Inverse of `encode`; with ``histograms`` all other quantities come with count and total only."""
-        body = orjson.loads(text)
+        return cls.read(key, orjson.loads(text), histograms)
+
+    @classmethod
+    def read(cls, key: PointKey, body: Any, histograms: Container[str] | None = None) -> Self:
+        """`decode` of what was read from JSON, which becomes part of the point."""
         point = cls(key, calls=body["c"], manual=body.get("m", 0), rates=body.get("r", {}))
         for name, cells in body.get("q", {}).items():
             if histograms is not None and name not in histograms:

@@ -15,11 +15,15 @@ RESOLUTIONS = {"minute": MINUTE, "hour": 60 * MINUTE, "day": 24 * 60 * MINUTE}
 """Length of an interval in seconds."""
 
 
+SPREADS = frozenset({"latency_ms", "review_ms"})
+"""Quantities of which even who adds up sums asks how the values lay."""
+
+
 class Stored(NamedTuple):
     """A point as it is stored, to be added up without making a `Point` of it.
 
     ``rates``: name -> ``[hits, trials]``. ``quantities``: name -> ``[count, total]``, which buckets may follow, each
-    with its count. ``users``: calls of the heaviest users.
+    with its count: they do in minutes, and for `SPREADS` in hours and days too. ``users``: calls of the heaviest users.
     """
 
     key: PointKey

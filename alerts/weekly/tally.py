@@ -9,13 +9,14 @@ import numpy as np
 
 from driftbell.alerts.weekly.weeks import EARLIER_WEEKS, WEEK_DAYS, Days
 from driftbell.collectors.point import Point, Quantity
+from driftbell.collectors.sums import SPREADS
 
 MAX_NAMES = 200
 """Evaluations and outcomes kept per workflow; the rest is counted as left out."""
 ENOUGH_PEOPLE = 10
 """Smaller groups are not shown; a point names at most its sixteen heaviest users, enough to tell ten."""
 
-HISTOGRAMS = frozenset({"latency_ms", "review_ms"})
+HISTOGRAMS = SPREADS
 """Quantities of which more than the mean is told."""
 Slice = tuple[str | None, str | None]
 CALLS, MANUAL = "calls", "manual"

@@ -13,7 +13,7 @@ MOST_INTERVALS = 2000
 """Of all workflows together that are read with one question."""
 WINDOWS = 4
 """Windows of time that one reader goes through side by side."""
-Window = tuple[int, float, float]
+Window = tuple[int, float, float, bool]
 
 
 @dataclass(slots=True)
@@ -45,16 +45,16 @@ class Ahead:
         self._after = {name: at for at, name in enumerate(names)}
         self.forget()
 
-    def rows(self, resolution: int, workflow: str, since: float, until: float) -> list[Row]:
+    def rows(self, resolution: int, workflow: str, since: float, until: float, spreads: bool = True) -> list[Row]:
         """The rows of a workflow; when the one before it was asked for last, those of the next are read with them."""
         reader: _Reader | None = getattr(self._local, "reader", None)
         if reader is None or reader.generation != self._generation:
             reader = self._local.reader = _Reader(self._generation)
-        window = (resolution, since, until)
+        window = (resolution, since, until, spreads)
         held = reader.held.get(window, {}).pop(workflow, None)
         if held is None:
             wanted = self._next(reader.last.get(window), workflow, window)
-            found = points.rows(self._client, resolution, wanted, since, until)
+            found = points.rows(self._client, resolution, wanted, since, until, spreads)
             held = found.pop(workflow)
             while len(reader.held) >= WINDOWS:
                 reader.held.pop(next(iter(reader.held)))
@@ -69,7 +69,7 @@ class Ahead:
         at, before = self._after.get(workflow), self._after.get(last or "")
         if at is None or before is None or before + 1 != at:
             return [workflow]
-        resolution, since, until = window
+        resolution, since, until, _ = window
         intervals = max((until - since) / resolution, 1.0)
         most = int(min(MOST_WORKFLOWS, MOST_INTERVALS // intervals))
         return list(self._order[at : at + max(most, 1)])

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from driftbell.collectors.clickhouse import records
 from driftbell.collectors.clickhouse.client import Client
 from driftbell.collectors.clickhouse.slots import Slots
+from driftbell.collectors.clickhouse.spread import apart, joined
 from driftbell.collectors.pages import PointPage
 from driftbell.collectors.point import Point, PointKey
 from driftbell.collectors.refresh import DAY, HOUR, SERIES_LIMIT, SETTLE_S, WAIT_S
@@ -21,7 +22,7 @@ from driftbell.collectors.workflows import OTHER
 
 RESOLUTIONS = (MINUTE, HOUR, DAY)
 _MARK = ("slot", "resolution", "workflow", "start", "times", "done", "first", "touched")
-_POINT = ("resolution", "workflow", "start", "version", "series", "bodies")
+_POINT = ("resolution", "workflow", "start", "version", "series", "bodies", "spreads")
 _MEASURED = (
     *("ts", "workflow", "segment", "risk_tier", "model", "prompt_version", "user_id", "status", "attempts", "fallback"),
     *("usage_source", "cost_usd", "input_tokens", "cached_tokens", "output_tokens", "dialect", "refused", "format_ok"),
@@ -30,8 +31,8 @@ _MEASURED = (
 _IN = "workflow = {workflow:String} AND minute >= {from:Int64} AND ts >= {since:Float64} AND ts < {until:Float64} "
 _BY_MINUTE = "SETTINGS use_skip_indexes_if_final = 1"
 """A minute is part of what a record is known by, so that an index of it never hides a newer version."""
-Row = tuple[int, Sequence[str], Sequence[str]]
-"""Start, names of the series and their points, as they are stored."""
+Row = tuple[int, Sequence[str], Sequence[str], Sequence[str]]
+"""Start, names of the series, their points and (of hours and days, if wanted) histograms, as they are stored."""
 _FAR = 1e15
 _NEVER = float("-inf")
 
@@ -142,10 +143,13 @@ IN_WINDOW = _IN
 
 def replace_all(client: Client, made: Iterable[tuple[tuple[int, str, int], Sequence[Point]]], version: int) -> None:
     """Put points in the place of those of intervals."""
-    rows = [
-        (*place, version, [json.dumps(point.key[2:]) for point in points], [point.encode() for point in points])
-        for place, points in made
-    ]
+    rows = []
+    for place, points in made:
+        bodies: list[str] = [point.encode() for point in points]
+        spreads: list[str] = []
+        if place[0] != MINUTE and points:
+            bodies, spreads = map(list, zip(*map(apart, bodies), strict=True))
+        rows.append((*place, version, [json.dumps(point.key[2:]) for point in points], bodies, spreads))
     client.insert("points", _POINT, rows)
 
 
@@ -154,26 +158,29 @@ def load(client: Client, resolution: int, workflow: str, since: float, until: fl
     return list(decoded(workflow, rows(client, resolution, [workflow], since, until)[workflow]))
 
 
-def rows(client: Client, resolution: int, workflows: Sequence[str], since: float, until: float) -> dict[str, list[Row]]:
-    """What is stored of some workflows, as it is stored, by start."""
+def rows(
+    client: Client, resolution: int, workflows: Sequence[str], since: float, until: float, spreads: bool = True
+) -> dict[str, list[Row]]:
+    """What is stored of some workflows, as it is stored, by start; of hours and days without ``spreads`` if so."""
     found: dict[str, list[Row]] = {workflow: [] for workflow in workflows}
     given = {**window("", since, until), "resolution": resolution, "workflows": list(workflows)}
-    query = "SELECT workflow, start, series, bodies FROM points FINAL WHERE " + _PLACES + "ORDER BY workflow, start"
-    for workflow, *row in client.query(query, given):
-        found[workflow].append((row[0], row[1], row[2]))
+    columns = "start, series, bodies" + (", spreads" if spreads and resolution != MINUTE else "")
+    query = f"SELECT workflow, {columns} FROM points FINAL WHERE {_PLACES}ORDER BY workflow, start"
+    for workflow, start, series, bodies, *more in client.query(query, given):
+        found[workflow].append((start, series, bodies, more[0] if more else ()))
     return found
 
 
 def decoded(workflow: str, held: Iterable[Row], histograms: Container[str] | None = None) -> Iterator[Point]:
     """The points in ``held``; only ``histograms`` (None: all) have their buckets."""
-    for start, series, bodies in held:
-        for names, body in zip(series, bodies, strict=True):
-            yield Point.decode(PointKey(start, workflow, *names_of(names)), body, histograms)
+    for start, series, bodies, spreads in held:
+        for names, body, spread in zip(series, bodies, spreads or [""] * len(bodies), strict=True):
+            yield Point.read(PointKey(start, workflow, *names_of(names)), joined(body, spread), histograms)
 
 
 def as_stored(workflow: str, held: Iterable[Row]) -> Iterator[Stored]:
     """What is in ``held``, to be added up."""
-    for start, series, bodies in held:
+    for start, series, bodies, _ in held:
         for names, body in zip(series, bodies, strict=True):
             yield read_stored(PointKey(start, workflow, *names_of(names)), body)
 
@@ -184,7 +191,7 @@ def finer(
     """The points of ``child`` within intervals ``(workflow, start)`` of ``resolution``."""
     found: dict[tuple[str, int], list[Point]] = {place: [] for place in wanted}
     query = (
-        "SELECT workflow, start, series, bodies FROM points FINAL WHERE resolution = {child:UInt32} "
+        "SELECT workflow, start, series, bodies, spreads FROM points FINAL WHERE resolution = {child:UInt32} "
         "AND workflow IN {workflows:Array(String)} AND start >= {first:Int64} AND start < {last:Int64} "
         "AND (toString(workflow), intDiv(start, {step:Int64}) * {step:Int64}) IN (SELECT place.1, place.2 FROM "
         "(SELECT arrayJoin(arrayZip({workflows:Array(String)}, {starts:Array(Int64)})) AS place)) ORDER BY start"
@@ -192,8 +199,8 @@ def finer(
     starts = [start for _, start in wanted]
     given = {"child": child, "step": resolution, "workflows": [workflow for workflow, _ in wanted], "starts": starts}
     given |= {"first": min(starts, default=0), "last": max(starts, default=0) + resolution}
-    for workflow, start, series, bodies in client.query(query, given) if wanted else ():
-        found[workflow, start // resolution * resolution] += decoded(workflow, [(start, series, bodies)])
+    for workflow, start, *held in client.query(query, given) if wanted else ():
+        found[workflow, start // resolution * resolution] += decoded(workflow, [(start, *held)])
     return found
 
 

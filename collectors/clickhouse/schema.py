@@ -118,7 +118,7 @@ _STATEMENTS = (
     _table(
         "points",
         "resolution UInt32, workflow LowCardinality(String), start Int64, version UInt64, series Array(String), "
-        "bodies Array(String) CODEC(ZSTD(3))",
+        "bodies Array(String) CODEC(ZSTD(3)), spreads Array(String) CODEC(ZSTD(3))",
         "ReplacingMergeTree(version)",
         "resolution, workflow, start",
         f"(resolution, intDiv(start, {30 * DAY}))",

@@ -200,7 +200,8 @@ class ClickHouseStore(Store):
 
     def stored(self, workflow: str, since: float, until: float, resolution: Resolution) -> Iterator[Stored]:
         """See `Store.stored`."""
-        return points.as_stored(workflow, self._ahead.rows(RESOLUTIONS[resolution], workflow, since, until))
+        held = self._ahead.rows(RESOLUTIONS[resolution], workflow, since, until, spreads=False)
+        return points.as_stored(workflow, held)
 
     def totals(self, since: float, until: float, resolution: Resolution = "hour") -> Iterator[Totals]:
         """See `Store.totals`, for the workflows of this process."""
