@@ -22,8 +22,9 @@ NAMED_LIMIT = 256
 """Traces that may name one trace (judgements of its calls); later ones are stored but no longer joined."""
 PART_LIMIT = 64
 """Chunks of one trace that are read back; an endless trace is no longer merged with its beginnings."""
-LOAD_LIMIT = 512
-"""Chunks that are read back for one group of requests."""
+LOAD_LIMIT, LOADED_PER_TRACE, LOADED_AT_MOST = 512, 2, 20_000
+"""Chunks that are read back for one group of requests: so many, and more for each trace of which something came, as
+parts that come late were stored together with others each."""
 
 
 class Known(Protocol):
@@ -179,8 +180,10 @@ def _complete(known: Known, graph: _Graph) -> None:
     """Add the stored spans of everything that is connected to the graph, within the limits."""
     seen: set[int] = set()
     chunks_read: set[int] = set()
+    arrived = set(graph.new)
+    most = min(LOAD_LIMIT + LOADED_PER_TRACE * len(arrived), LOADED_AT_MOST)
     keys = graph.ties(graph.readings)
-    while keys and len(chunks_read) < LOAD_LIMIT:
+    while keys and len(chunks_read) < most:
         seen |= keys
         found = _linked(known, keys, graph)
         graph.found.update(found)
@@ -188,7 +191,8 @@ def _complete(known: Known, graph: _Graph) -> None:
         parts = known.parts_of(traces | {key for key in keys if key in graph.readings or key in graph.named})
         graph.chunks.update(parts)
         wanted = {c for held in parts.values() if len(held) <= PART_LIMIT for c in held}
-        chunks = set(sorted(wanted)[: LOAD_LIMIT - len(chunks_read)])
+        first = {c for trace in arrived & parts.keys() for c in parts[trace]}
+        chunks = set(sorted(wanted, key=lambda c: (c not in first, c))[: most - len(chunks_read)])
         _fetch(known, graph, list(chunks), set(parts))
         chunks_read |= chunks
         for trace, held in parts.items():

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlite_utils import Migrations
 
+from driftbell.collectors import connect
 from driftbell.collectors.batch import BadBatchError, Batch, OverloadedError, StoreUnavailableError
 from driftbell.collectors.call import Call, Judgement, ManualTask, Marker
 from driftbell.collectors.query import BadQueryError
@@ -111,6 +112,18 @@ def test_a_late_part_of_a_trace_corrects_call_and_points(store, spans, put, all_
     put(root)
     assert len(all_calls(store)) == 1
     points_are_exact(store)
+
+
+def test_late_parts_of_many_traces_that_come_together_find_them_all(store, spans, put, all_calls, monkeypatch):
+    monkeypatch.setattr(connect, "LOAD_LIMIT", 20)
+    roots = []
+    for at in range(60):  # each is stored by itself, and so in a piece of its own
+        root = spans.call(at + 0.5, workflow="answer", input_tokens=at + 1)
+        put(replace(spans.call(at, root.trace_id, root.span_id, input_tokens=at + 1), scope="other.instrumentation"))
+        roots.append(root)
+    put(*roots)
+    assert len(all_calls(store)) == 60
+    assert sum(call.input_tokens for call in all_calls(store)) == sum(range(61))
 
 
 def test_an_endless_trace_stays_bounded_and_counts_every_call(store, spans, put, all_calls):
