@@ -18,11 +18,14 @@ import workload
 from clickhouse import database
 from clickhouse_server import clickhouse_server
 from driftbell_process import serving
+from exported_table import create, export
 from running_service import NOW
 
 from driftbell.alerts.summary import summarise
 from driftbell.alerts.weekly.settings import EVERYONE, WeeklySettings
 from driftbell.alerts.weekly.weeks import last_full_week
+from driftbell.collectors.clickhouse.client import connect
+from driftbell.collectors.decode import decode_traces
 from driftbell.collectors.records import Record
 from driftbell.collectors.store import FILE
 from driftbell.service import encode
@@ -129,11 +132,18 @@ def test_the_same_calls_give_the_same_points_findings_incidents_and_weekly_numbe
 class Fleet:
     """A receiver and two detectors as processes of their own, on one ClickHouse; each may be killed and started."""
 
-    def __init__(self, folder: Path, config: Path) -> None:
+    def __init__(self, folder: Path, address: str, given: dict) -> None:
         self._folder = folder
-        self._config = config
+        self._config = folder / "driftbell.yaml"
+        self.address = address
+        self.configure(given)
         self._running: dict[str, AbstractContextManager] = {}
         self.processes: dict[str, tuple[subprocess.Popen, str]] = {}
+
+    def configure(self, given: dict) -> None:
+        """What the processes that are started from now on go by."""
+        self.given = given
+        self._config.write_text(json.dumps(given))
 
     def start(self, name: str, *arguments: str) -> None:
         held = serving(self._folder / name, "--config", str(self._config), *arguments)
@@ -152,11 +162,9 @@ class Fleet:
 @pytest.fixture
 def fleet(tmp_path, sink):
     with clickhouse_server(tmp_path / "engine") as address:
-        config = tmp_path / "driftbell.yaml"
-        given = settings(sink, f"clickhouse://{address}/driftbell")
+        given = {**settings(sink, f"clickhouse://{address}/driftbell"), "public_prices": False}
         given["schedule"] = {"evaluate_every": 1, "deliver_every": 1}
-        config.write_text(json.dumps({**given, "public_prices": False}))
-        fleet = Fleet(tmp_path, config)
+        fleet = Fleet(tmp_path, address, given)
         yield fleet
         fleet.end()
 
@@ -192,14 +200,8 @@ def evaluated(path: Path) -> dict[str, list]:
 
 
 def test_receivers_and_detectors_that_are_killed_change_nothing(serve, sink, fleet, tmp_path):
-    start = (time.time() // HOUR - workload.HOURS) * HOUR
-    bodies = two_workflows(start)
-    alone = serve(tmp_path / "file", time.time(), **settings(sink))
-    for body in bodies:
-        assert alone.post("/v1/traces", data=body, headers=PROTOBUF).ok
-    alone.service.catch_up()
-    expected = evaluated(tmp_path / "file")
-    assert expected["triage"][2]
+    bodies = two_workflows((time.time() // HOUR - workload.HOURS) * HOUR)
+    expected = undisturbed(serve(tmp_path / "file", time.time(), **settings(sink)), bodies, tmp_path / "file")
 
     for name in ("0/2", "1/2"):
         fleet.start(name.replace("/", "-"), "--shard", name)
@@ -214,12 +216,47 @@ def test_receivers_and_detectors_that_are_killed_change_nothing(serve, sink, fle
         if number in (3, 6):
             fleet.kill(f"{number % 2}-2")
             fleet.start(f"{number % 2}-2", "--shard", f"{number % 2}/2")
+    awaited(expected, tmp_path)
+
+
+def test_a_reader_of_the_collectors_tables_that_is_killed_changes_nothing(serve, sink, fleet, tmp_path):
+    bodies = two_workflows((time.time() // HOUR - workload.HOURS) * HOUR)
+    expected = undisturbed(serve(tmp_path / "file", time.time(), **settings(sink)), bodies, tmp_path / "file")
+
+    table = connect(f"clickhouse://{fleet.address}/otel")
+    create(table)
+    traces = {"url": f"clickhouse://{fleet.address}/otel", "back": "60d", "every": 1}
+    fleet.configure({**fleet.given, "otel_traces": traces})
+    fleet.start("1-2", "--shard", "1/2")
+    fleet.start("0-2", "--shard", "0/2")
+    for number, body in enumerate(bodies):
+        export(table, decode_traces(body, "protobuf").spans)
+        if number in (1, 3, 6):
+            # While it reads, while calls are made of what it read, and while these are evaluated.
+            time.sleep(0.3 * number)
+            fleet.kill("0-2")
+            fleet.start("0-2", "--shard", "0/2")
+    awaited(expected, tmp_path)
+
+
+def undisturbed(alone, bodies: list[bytes], folder: Path) -> dict[str, list]:
+    """What one process on a file that nobody kills makes of the same spans."""
+    for body in bodies:
+        assert alone.post("/v1/traces", data=body, headers=PROTOBUF).ok
+    alone.service.catch_up()
+    expected = evaluated(folder)
+    assert expected["triage"][2]
+    return expected
+
+
+def awaited(expected: dict[str, list], folder: Path) -> None:
+    """Wait until both shards have evaluated as much, and compare."""
     found: dict[str, list] = {}
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 240
     while {n: e[0] for n, e in found.items()} != {n: e[0] for n, e in expected.items()}:
         assert time.monotonic() < deadline, found.keys()
         time.sleep(0.2)
-        found = evaluated(tmp_path / "0-2") | evaluated(tmp_path / "1-2")
+        found = evaluated(folder / "0-2") | evaluated(folder / "1-2")
     for name, each in expected.items():
         assert found[name] == loosely(each)
 
