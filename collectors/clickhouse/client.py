@@ -12,12 +12,12 @@ from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 
 from driftbell.collectors.batch import StoreUnavailableError
+from driftbell.collectors.clickhouse.failure import meaning, too_old
 
 SCHEMES = ("clickhouse", "chdb")
 CONNECT_S, ANSWER_S = 5, 120
 _PORT, _TLS_PORT = 8123, 8443
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
-_CODE = re.compile(r"Code: (\d+)|error code (\d+)")
 Row = Sequence[Any]
 
 
@@ -81,6 +81,10 @@ def check_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in SCHEMES:
         raise UrlError(f"{url.partition(':')[0]!r} is no store; write clickhouse://USER@HOST:8123/DATABASE")
+    try:
+        parts.port  # noqa: B018  # it is read there
+    except ValueError:
+        raise UrlError("the port must be a number: clickhouse://USER@HOST:8123/DATABASE") from None
     if parts.password:
         raise UrlError("a password does not belong into the address; give it as store_password: env:NAME")
     name = parse_qs(parts.query).get("database", ["driftbell"])[0] if parts.scheme == "chdb" else parts.path.strip("/")
@@ -99,12 +103,14 @@ def connect(url: str, password: str = "", *, create: bool = True) -> Connection:
         raise StoreUnavailableError("store: clickhouse needs pip install 'driftbell[service,clickhouse]'") from None
     embedded = parts.scheme == "chdb"
     options = {"dsn": f"chdb://{parts.path}"} if embedded else _server(url, password)
-    with _unavailable():
+    with _unavailable(connecting=True):
         if create:
             first = clickhouse_connect.get_client(**options)
             first.command(f"CREATE DATABASE IF NOT EXISTS {database}")
             first.close()
         driver = clickhouse_connect.get_client(**options, database=database)
+        if complaint := too_old(driver.server_version or ""):
+            raise StoreUnavailableError(complaint)
     lock: AbstractContextManager[Any] = threading.RLock() if embedded else nullcontext()
     return Connection(driver, database, lock)
 
@@ -126,13 +132,11 @@ def _server(url: str, password: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _unavailable() -> Iterator[None]:
-    """Whatever the driver raises means: try again later. Its text may quote data and is not handed on."""
+def _unavailable(connecting: bool = False) -> Iterator[None]:
+    """Whatever the driver raises means: try again later."""
     try:
         yield
     except (UrlError, StoreUnavailableError):
         raise
     except Exception as error:  # the driver, the network and the engine raise unrelated types
-        found = _CODE.search(str(error))
-        code = f" (code {found.group(1) or found.group(2)})" if found else ""
-        raise StoreUnavailableError(f"ClickHouse does not answer: {type(error).__name__}{code}") from error
+        raise StoreUnavailableError(meaning(error, connecting)) from error
