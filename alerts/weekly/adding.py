@@ -6,7 +6,7 @@ row together with its column, which the names in the point tell; the columns of 
 
 from array import array
 from collections.abc import Iterable
-from itertools import groupby
+from itertools import chain, groupby
 from operator import add
 
 import numpy as np
@@ -28,6 +28,10 @@ _LEFT_OUT = -1
 _WEEKS = Days.count // WEEK_DAYS
 _Group = tuple[str | None, str | None, str | None]
 """Segment, risk tier and model."""
+_Shape = tuple[list[int], list[str]]
+"""Columns of the pairs that are taken of a point, and which of its quantities these are."""
+MAX_SHAPES = 1000
+"""Combinations of names in the points of a workflow that are remembered."""
 
 
 def tally(points: Iterable[Point | Stored], days: Days, recipient: Recipient) -> dict[str, WorkflowTally]:
@@ -104,6 +108,12 @@ class _Columns(dict[str, int]):
         return True
 
 
+def _shape_of(of_rates: _Columns, of_quantities: _Columns, rates: Iterable[str], quantities: Iterable[str]) -> _Shape:
+    at = [of_rates[name] for name in (CALLS, MANUAL, *rates)]
+    summed = [name for name in quantities if of_quantities[name] != _LEFT_OUT]
+    return [*at, *(of_quantities[name] for name in summed)], summed
+
+
 class _Rows:
     """Pairs of the points of one workflow, until they are settled into its tally."""
 
@@ -112,6 +122,7 @@ class _Rows:
         self.points = 0
         self._taken: list[tuple[_Group, str]] = []
         self._columns: dict[_Group, tuple[_Columns, _Columns]] = {}
+        self._shapes: dict[tuple[object, ...], _Shape] = {}
         self._pairs: list[float] = []
         self._at: list[int] = []
         self._days: list[int] = []
@@ -127,16 +138,21 @@ class _Rows:
         if columns is None:
             of_rates, of_quantities = (_Columns(self.tally, self._taken, group, yes) for yes in (True, False))
             columns = self._columns[group] = (of_rates, of_quantities)
-        self._at += map(columns[0].__getitem__, (CALLS, MANUAL, *rates))
-        self._at += map(columns[1].__getitem__, quantities)
+        names = (group, *rates, None, *quantities)
+        shape = self._shapes.get(names)
+        if shape is None:
+            shape = _shape_of(*columns, rates, quantities)
+            if len(self._shapes) < MAX_SHAPES:
+                self._shapes[names] = shape
+        at, summed = shape
+        self._at += at
         pairs = self._pairs
         pairs += (point.calls, 1.0, point.manual, 1.0)
-        for pair in rates.values():
-            pairs += pair
-        for cells in quantities.values():
-            pairs += cells[1::-1]
+        pairs += chain.from_iterable(rates.values())
+        for name in summed:
+            pairs += quantities[name][1::-1]
         self._days.append(day)
-        self._sizes.append(2 + len(rates) + len(quantities))
+        self._sizes.append(len(at))
         self.points += 1
 
     def take_buckets(self, point: Stored, week: int) -> None:
