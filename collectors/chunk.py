@@ -123,7 +123,7 @@ def _filled(db: sqlite3.Connection, data: bytes, traces: Container[int] | None) 
     keys = struct.unpack_from(f">{2 * count}q", data, _HEAD.size)[1::2]
     wanted = range(count) if traces is None else [at for at, key in enumerate(keys) if key in traces]
     templates = _templates(db, {said["t"][said["n"][at]] for at in wanted})
-    size = max(KEPT_FROM, *(int(place) + 1 for kind in ("v", "x") for place in said.get(kind, ())))
+    size = max([KEPT_FROM, *(int(place) + 1 for kind in ("v", "x") for place in said.get(kind, ()))])
     columns: list[Iterable[Any]] = [repeat(None)] * size
     for place, column in said["v"].items():
         columns[int(place)] = [column[at] for at in wanted]

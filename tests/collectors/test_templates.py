@@ -104,7 +104,7 @@ CALL = st.fixed_dictionaries(
         "input": st.none() | st.integers(0, 300) | st.integers(20_000, 40_000),
         "output": st.none() | st.integers(0, 300),
         "cached": st.none() | st.integers(0, 400),
-        "response": st.none() | st.sampled_from(["chatcmpl-1", "chatcmpl-2", "null", 'x"y', "msg_" + "z" * 90]),
+        "response": st.none() | st.sampled_from(["chatcmpl-1", "chatcmpl-2", "null", "none", 'x"y', "msg_" + "z" * 90]),
         "user": st.none() | st.text(max_size=6),
         "ttft": st.none() | st.sampled_from([0.0, 0.2, 5.0]),
         "cost": st.none() | st.sampled_from([0.0, 0.01, 2.5]),
@@ -206,6 +206,20 @@ def test_what_was_read_by_templates_is_found_again_and_forgotten_as_a_whole(tmp_
     with store.write() as db:
         held = {name: db[name].count for name in ("calls", "chunks", "parts", "links", "unsorted")}
     assert set(held.values()) == {0}
+    store.close()
+
+
+def test_spans_in_which_nothing_varies_are_found_again(tmp_path):
+    nothing = dict.fromkeys(("response", "user", "ttft", "input", "output", "cached", "cost", "extra", "workflow"))
+    described = [{**_ordinary(), **nothing, "trace": n, "at": n} for n in range(20)]
+    templates = Templates()
+    read_traces(request_of(described), templates)
+    found = read_traces(request_of(described), templates)
+    assert len(found.filled) == 20
+    store = Store.open(tmp_path, clock=lambda: T0_NS / 1e9)
+    store.append(Batch(found.spans, found.filled))
+    store.append(Batch(found.spans, found.filled))
+    assert len(store.calls(limit=1000).calls) == 20
     store.close()
 
 
