@@ -211,14 +211,17 @@ def test_what_was_read_by_templates_is_found_again_and_forgotten_as_a_whole(tmp_
 
 def test_spans_in_which_nothing_varies_are_found_again(tmp_path):
     nothing = dict.fromkeys(("response", "user", "ttft", "input", "output", "cached", "cost", "extra", "workflow"))
-    described = [{**_ordinary(), **nothing, "trace": n, "at": n} for n in range(20)]
+    tools = [{**_ordinary(), **nothing, "kind": "execute_tool", "trace": n, "at": n} for n in range(20)]
     templates = Templates()
-    read_traces(request_of(described), templates)
-    found = read_traces(request_of(described), templates)
+    read_traces(request_of(tools), templates)
+    found = read_traces(request_of(tools), templates)
     assert len(found.filled) == 20
+    late = decode_traces(
+        request_of([{**tool, "kind": "chat", "response": f"r-{tool['at']}"} for tool in tools]), "protobuf"
+    )
     store = Store.open(tmp_path, clock=lambda: T0_NS / 1e9)
     store.append(Batch(found.spans, found.filled))
-    store.append(Batch(found.spans, found.filled))
+    store.append(Batch([replace(span, span_id=f"{number:016x}") for number, span in enumerate(late.spans, 100)]))
     assert len(store.calls(limit=1000).calls) == 20
     store.close()
 
