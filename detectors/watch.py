@@ -70,6 +70,10 @@ class Watch:
     dropped: list[Held] = field(default_factory=list)
     alarm: Alarm | None = None
 
+    def spoiled(self, broken: set[str]) -> bool:
+        """Whether the block is no example of what is usual: in no group, of a share that rang in one."""
+        return self.series.kind == "rate" and self.series.measure in broken
+
     def drop(self) -> None:
         """After an alarm of days: hold on to what came at the same time of the week before, and drop the rest."""
         again = {start for start, _, _ in self.held} & {start + WEEK for start, _, _ in self.dropped}

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from driftbell.collectors.point import Point, PointKey, merge
 from driftbell.detectors import bypass, cost, instrument, quality, reliability, retrieval
@@ -136,9 +137,11 @@ class WorkflowDetector:
         """End a block of six hours: learn its season; learn references at midnight; prepare the tests of the next."""
         day = start // DAY
         if self.block >= 0:
-            calm = [not watch.suspect and watch.alarm is None for watch in self.watches]
+            broken = self.distrusted | {watch.series.measure for watch in self.watches if watch.alarm is not None}
+            calm = [not (w.suspect or w.alarm is not None or w.spoiled(broken)) for w in self.watches]
             for i, held in self.seasons.learn(self.block * BLOCK, np.array(calm, bool)).items():
-                self.watches[i].held = [*self.watches[i].held, held][-MOST_HELD:]
+                watch = self.watches[i]
+                watch.held = [] if watch.spoiled(broken) else [*watch.held, held][-MOST_HELD:]
         turned = day != self.day
         if turned:
             # Of one measure all groups learn or none: references of different age would look like a contrast.
@@ -253,7 +256,6 @@ class WorkflowDetector:
         if not moved:
             return done
         offset = self.terms.offset(start, BIN)
-        wander = self.seasons.wander()
         scores, apart = np.zeros(m), np.zeros(m)
         for i, (n, away) in moved.items():
             watch = self.watches[i]
@@ -261,10 +263,6 @@ class WorkflowDetector:
             residual[i] = away - n * offset[i]
             if watch.series.kind == "quantity":
                 total[i] -= n * offset[i]
-            if watch.alarm is None and not watch.suspect:
-                square, size = watch.crowd
-                # What the level moves by itself is no crowd.
-                watch.crowd = (square + residual[i] ** 2 - (n * wander[i]) ** 2, size + n)
             if watch.alarm is not None:
                 settled = start - watch.alarm.fired_at > self.settings.settle_hours * 3600
                 usual = None if watch.series.kind == "quantity" else watch.known(self.groups[watch.group])[0]
@@ -274,12 +272,23 @@ class WorkflowDetector:
         self.seasons.take(start, scores, apart)
         evidence = self.tests.step(total, count, extra, residual, float(start + BIN))
         limit = self.threshold()
+        self._crowd(moved, residual, evidence > SUSPECT * limit)
         for i in np.flatnonzero(evidence > SUSPECT * limit).tolist():
             watch = self.watches[i]
             watch.suspect = True
             if i in moved and watch.alarm is None and watch.ready and evidence[i] > limit and self._matters(i):
                 done.fired.append(i)
         return done
+
+    def _crowd(self, moved: dict[int, tuple[float, float]], residual: Floats, stirred: NDArray[np.bool_]) -> None:
+        """Learn how far the scores of one bin stray together: of shares, if they are not ``stirred`` by it."""
+        wander = self.seasons.wander()
+        for i, (n, _) in moved.items():
+            watch = self.watches[i]
+            if watch.alarm is None and not watch.suspect and not (stirred[i] and watch.series.kind == "rate"):
+                square, size = watch.crowd
+                # What the level moves by itself is no crowd.
+                watch.crowd = (square + residual[i] ** 2 - (n * wander[i]) ** 2, size + n)
 
     def _matters(self, i: int) -> bool:
         """Whether the change since its onset is large enough for a page."""
@@ -348,6 +357,8 @@ class WorkflowDetector:
         assert watch.alarm is not None
         if watch.series.kind == "rate" or settled:
             watch.held = []
+            if not settled:
+                self.distrusted.add(watch.series.measure)
         elif watch.series.kind == "tail" or start - watch.alarm.fired_at > RECURS:
             watch.drop()
         watch.alarm = None

@@ -40,6 +40,21 @@ def test_an_outage_rings_within_twenty_minutes() -> None:
     assert first.usual == pytest.approx(0.01, abs=0.01)
 
 
+@pytest.mark.parametrize("seed", [1, 2, 6])
+def test_an_outage_that_was_short_does_not_slow_the_detection_of_the_next(seed: int) -> None:
+    first, second = MONDAY + 13 * DAY + 12.5 * HOUR, MONDAY + 15 * DAY + 13.2 * HOUR
+
+    def told(*starts: float) -> float:
+        def failing(call: Call, _rng: np.random.Generator) -> Call:
+            down = any(start <= call.ts < start + 1.5 * HOUR for start in starts)
+            return replace(call, status="error") if down and int(call.ts * 1000) % 10 < 6 else call
+
+        found = findings(calls(16, 20, seed, failing))
+        return next(f.ts for f in found if f.transition == "fired" and f.metric == "status" and f.ts > second)
+
+    assert told(first, second) == told(second)
+
+
 def test_an_outage_explains_its_retries_and_is_one_incident() -> None:
     broken = share(0.6, status="error", attempts=3)
     found = findings(calls(16, 60, 2, after(ONSET, broken)))
