@@ -41,6 +41,8 @@ def compose(call: Logical, tree: Tree) -> Call:
     home = own[0] if own else call.leaf
     nearest = inward[0].facts if len(inward) == 1 else dict(ChainMap(*(part.facts for part in inward)))
     fields: dict[str, Fact | None] = {name: nearest.get(name) for name in FEATURES}
+    caller = next((part for part in [*own, *reversed(parts)] if "service_name" in part.facts), home)
+    fields["release"] = caller.facts.get("release")  # a gateway or a model server has its own
     fields |= _usage(call)
     attributes = _attributes(call)
     status, error_type = _outcome(call, own)
@@ -88,7 +90,7 @@ def workflow_of(call: Logical, inward: Iterable[Part], tree: Tree) -> str:
             pass
         if root.key not in members and root.name and root.kind not in ("llm", "embedding"):
             return str(root.facts.get("agent_name") or root.name)
-    return str(_first(named, "service_name") or "unknown")
+    return str(_first(reversed(call.parts()), "service_name") or _first(named, "service_name") or "unknown")
 
 
 def _first(parts: Iterable[Part], name: str) -> Fact | None:
@@ -215,7 +217,9 @@ def _attributes(call: Logical) -> dict[str, object]:
     found: dict[str, object] = {}
     for part in reversed([*call.parts(), *(one.leaf for one in call.inner)]):
         found.update(part.extra)
-    service = _first(call.parts(), "service_name")
+    service = _first(
+        reversed(call.parts()), "service_name"
+    )  # a call that a gateway or server tells of, too, is its caller's
     if service is not None:
         found["service.name"] = service
     reported = _first(call.parts(), "reported_cost")

@@ -14,8 +14,9 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 
-from driftbell.collectors.dialects.aliases import BY_ATTRIBUTE, ENDINGS
+from driftbell.collectors.dialects.aliases import BY_ATTRIBUTE, field_by_ending
 from driftbell.collectors.dialects.extra import may_be_kept
+from driftbell.collectors.dialects.values import NO_TEXT
 from driftbell.collectors.dialects.vocabulary import names_a_kind
 
 Value = str | int | float
@@ -58,9 +59,8 @@ KEPT_FROM = 24
 PLACES = {name: at for at, name in enumerate(FIELDS)}
 """Where the value of a field stands among those of a span."""
 _WORD = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:@/+-"
-_NOT_WORDS = ("null", "None")
 _ODD_SIZE = 4
-"""Their number of bytes."""
+"""Bytes of each of `NO_TEXT`."""
 _MOST_INT_BYTES = 7
 
 
@@ -187,7 +187,7 @@ def _may_vary(key: str, shape: Shape) -> bool:
     """Whether an attribute can be idle or kept as it came: only its being there, if anything, may have a meaning."""
     if _field(key) in FIELDS:
         return shape.keys.index(key) not in shape.varying  # another attribute that says the same takes precedence
-    return key not in BY_ATTRIBUTE and not names_a_kind(key) and key.rsplit(".", 1)[-1] not in ENDINGS
+    return key not in BY_ATTRIBUTE and not names_a_kind(key) and field_by_ending(key) is None
 
 
 def type_of(key: str, raw: bytes) -> Type | None:
@@ -265,7 +265,7 @@ def _word(raw: bytes) -> str | None:
     if raw.translate(None, _WORD):
         return None
     text = raw.decode()
-    return None if text in _NOT_WORDS else text
+    return None if text in NO_TEXT else text
 
 
 _PARSERS: dict[str, Callable[[bytes], Value | None]] = {"text": _word, "int": _int, "double": _double}

@@ -5,7 +5,9 @@ Python repr, in a string). The first that is present and can be read wins; alias
 usually needs a line here and no code.
 """
 
+import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 from driftbell.collectors.dialects import values
@@ -39,6 +41,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "model_provider",
         "traceloop.association.properties.ls_provider",
         "metadata>ls_provider",
+        "braintrust.metadata>provider",
+        "llm.vendor",
         "langsmith.metadata.ls_provider",
     ),
     "request_model": (
@@ -60,6 +64,9 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "model",
         "traceloop.association.properties.ls_model_name",
         "metadata>ls_model_name",
+        "braintrust.metadata>model",
+        "gen_ai.model_name",
+        "ai.observability.cost.model",
         "langsmith.metadata.ls_model_name",
     ),
     "response_model": (
@@ -85,6 +92,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "ai.usage.promptTokens",
         "ai.usage.tokens",
         "llm.usage.input_tokens",
+        "braintrust.metrics>prompt_tokens",
     ),
     "output_tokens": (
         own.OUTPUT_TOKENS,
@@ -94,6 +102,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "ai.usage.outputTokens",
         "ai.usage.completionTokens",
         "llm.usage.output_tokens",
+        "braintrust.metrics>completion_tokens",
     ),
     "cached_tokens": (
         own.CACHE_READ_TOKENS,
@@ -107,6 +116,10 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "gen_ai.usage.details.cached_tokens",
         "gen_ai.usage.cached_tokens",
         "gen_ai.usage.input_tokens.cached",
+        "gen_ai.usage.cache_read_tokens",
+        "gen_ai.usage.prompt_tokens_details.cached_tokens",
+        "gen_ai.usage.input_tokens_details.cached_tokens",
+        "braintrust.metrics>prompt_cached_tokens",
     ),
     "cache_write_tokens": (
         own.CACHE_WRITE_TOKENS,
@@ -117,6 +130,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "llm.token_count.prompt_details.cache_write",
         "ai.usage.inputTokenDetails.cacheWriteTokens",
         "gen_ai.usage.details.cache_write_tokens",
+        "gen_ai.usage.cache_creation_tokens",
+        "braintrust.metrics>prompt_cache_creation_tokens",
     ),
     "reasoning_tokens": (
         own.REASONING_TOKENS,
@@ -126,7 +141,9 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "ai.usage.outputTokenDetails.reasoningTokens",
         "ai.usage.reasoningTokens",
         "gen_ai.usage.details.reasoning_tokens",
+        "braintrust.metrics>completion_reasoning_tokens",
     ),
+    "thought_tokens": ("gen_ai.usage.experimental.reasoning_tokens",),
     "total_tokens": (
         "gen_ai.usage.total_tokens",
         "llm.usage.total_tokens",
@@ -156,8 +173,13 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "llm.invocation_parameters>stream",
         "request_data>stream",
     ),
-    "ttft_s": (own.TIME_TO_FIRST_CHUNK,),
-    "ttft_ms": ("ai.response.msToFirstChunk", "ai.response.msToFirstToken"),
+    "ttft_s": (own.TIME_TO_FIRST_CHUNK, "braintrust.metrics>time_to_first_token"),
+    "ttft_ms": (
+        "ai.response.msToFirstChunk",
+        "ai.response.msToFirstToken",
+        "gen_ai.server.time_to_first_token_ms",
+        "ttft_ms",
+    ),
     "ttft_any": (
         "gen_ai.server.time_to_first_token",
         "gen_ai.response.time_to_first_token",
@@ -173,6 +195,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "ai.response.finishReason",
         "anthropic.message.stop_reason",
         "llm.response.stop_reason",
+        "stop_reason",
+        "finish_reason",
         "gen_ai.completion.0.finish_reason",
         "langfuse.observation.metadata.finish_reason",
         "gen_ai.output.messages>finish_reason",
@@ -192,6 +216,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "http.status_code",
         "error.code",
         "error.status_code",
+        "status_code",
     ),
     "http_method": ("http.request.method", "http.method"),
     "url": ("url.full", "http.url", "url.path", "http.target"),
@@ -202,6 +227,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "error_level": ("langfuse.observation.level",),
     "error_message": ("error.message", "langfuse.observation.status_message", "exception.message"),
     "status": (own.STATUS,),
+    "succeeded": ("success",),
+    "kind_word": ("braintrust.span_attributes>type",),
     "workflow": (own.WORKFLOW,),
     "workflow_name": ("gen_ai.workflow.name", "traceloop.workflow.name"),
     "function_name": ("ai.telemetry.functionId", "langfuse.trace.name", "trace.name"),
@@ -249,7 +276,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "format_ok": (own.FORMAT_OK,),
     "fallback": (own.FALLBACK,),
     "citations": (own.CITATIONS,),
-    "retrieval_count": (own.RETRIEVAL_COUNT,),
+    "retrieval_count": (own.RETRIEVAL_COUNT, "ai.observability.retrieval.num_contexts"),
     "retrieval_ms": (own.RETRIEVAL_MS,),
 }
 
@@ -258,11 +285,13 @@ PARSERS: dict[str, Callable[[object], Fact | None]] = {
         ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens", "total_tokens"),
         values.count,
     ),
-    **dict.fromkeys(("attempts", "citations", "retrieval_count", "error_code", "returned_rows"), values.count),
+    **dict.fromkeys(
+        ("attempts", "citations", "retrieval_count", "error_code", "returned_rows", "thought_tokens"), values.count
+    ),
     **dict.fromkeys(
         ("cost", "provider_cost", "duration_s", "ttft_s", "ttft_ms", "ttft_any", "retrieval_ms"), values.amount
     ),
-    **dict.fromkeys(("streamed", "refused", "format_ok", "fallback"), values.flag),
+    **dict.fromkeys(("streamed", "refused", "format_ok", "fallback", "succeeded"), values.flag),
     **dict.fromkeys(("request_model", "response_model"), values.model),
     "asked": values.digest,
     "first_token_at": values.timestamp,
@@ -310,6 +339,7 @@ USAGE_MEMBERS: dict[str, tuple[str, ...]] = {
         "cache_read_tokens",
         "cache_read",
         "prompt_cache_hit_tokens",
+        "prompt_cached_tokens",
     ),
     "cache_write_tokens": (
         "prompt_tokens_details.cache_creation_tokens",
@@ -318,6 +348,8 @@ USAGE_MEMBERS: dict[str, tuple[str, ...]] = {
         "cacheWriteInputTokens",
         "input_cache_creation",
         "cache_write_tokens",
+        "cache_creation_tokens",
+        "prompt_cache_creation_tokens",
     ),
     "reasoning_tokens": (
         "completion_tokens_details.reasoning_tokens",
@@ -327,6 +359,9 @@ USAGE_MEMBERS: dict[str, tuple[str, ...]] = {
         "thoughtsTokenCount",
         "reasoning_tokens",
         "output_reasoning_tokens",
+        "reasoning_output_tokens",
+        "completion_reasoning_tokens",
+        "reasoning",
     ),
     "total_tokens": ("total_tokens", "totalTokens", "total_token_count", "totalTokenCount", "total"),
 }
@@ -337,9 +372,31 @@ ENDINGS = {
     ending: field
     for field, members in {**USAGE_MEMBERS, "request_model": ("model", "model_name", "model_id", "modelId")}.items()
     for ending in members
-    if "." not in ending and ending not in ("input", "output", "total", "cache_read", "cached_tokens")
+    if "." not in ending and ending not in ("input", "output", "total", "cache_read", "cached_tokens", "reasoning")
 }
 """Last part of an attribute name -> field: how an emitter that no alias names is still understood."""
+_SIDES = {
+    **dict.fromkeys(("input", "prompt", "in"), "input_tokens"),
+    **dict.fromkeys(("output", "completion", "out"), "output_tokens"),
+    **dict.fromkeys(("cached", "cache_read"), "cached_tokens"),
+    "reasoning": "reasoning_tokens",
+}
+_COUNTED = re.compile(r"(?:^|_)(?:tokens?|token_counts?|token_usage)$")
+
+
+@lru_cache(maxsize=4096)
+def field_by_ending(attribute: str) -> str | None:
+    """The field that the end of a name speaks of: ``x.prompt_tokens``, ``x.tokens.input``, ``tokens_in``."""
+    *_, before, last = ("", *attribute.rsplit(".", 2))
+    if last in ENDINGS:
+        return ENDINGS[last]
+    words = last.removeprefix("num_").removeprefix("n_")
+    if words in ENDINGS:
+        return ENDINGS[words]
+    for count, side in ((before, last), (last, before), (last.rpartition("_")[0], last.rpartition("_")[2])):
+        if _COUNTED.search(count) and side in _SIDES:
+            return _SIDES[side]
+    return None
 
 
 def _index() -> dict[str, tuple[Alias, ...]]:

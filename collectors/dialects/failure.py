@@ -18,6 +18,7 @@ def read_failure(span: Span, facts: dict[str, Fact]) -> bool:
     """
     level, message = facts.pop("error_level", None), facts.pop("error_message", None)
     code, stated = facts.pop("error_code", None), facts.pop("status", None)
+    succeeded = facts.pop("succeeded", None)
     if stated in _STATUSES:
         facts["status"] = stated
         return stated != "ok"
@@ -25,6 +26,7 @@ def read_failure(span: Span, facts: dict[str, Fact]) -> bool:
     failed_code = code if isinstance(code, int) and 400 <= code < 600 else None
     error_type = facts.get("error_type")
     failed = span.status == _ERROR or str(level).upper() == "ERROR" or failed_code is not None or bool(error_type)
+    failed = failed or (succeeded is False and span.status == _UNSET)
     if not failed and span.status == _UNSET and exceptions:
         failed = not (facts.get("output_tokens") or facts.get("finish_reason"))
     if not failed or (span.status == _OK and failed_code is None and not error_type):
@@ -40,7 +42,7 @@ def read_failure(span: Span, facts: dict[str, Fact]) -> bool:
     if error_type is None:
         error_type = str(failed_code) if failed_code is not None else _leading_word(span.status_message)
     if error_type is not None:
-        facts["error_type"] = str(error_type)[:120]
+        facts["error_type"] = str(error_type).removeprefix("<class '").removesuffix("'>")[:120]
     if facts["status"] == "error" and (REFUSED_FOR_GOOD.search(evidence) or failed_code in range(400, 408)):
         facts["hopeless"] = True
     return True

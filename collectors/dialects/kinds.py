@@ -8,6 +8,7 @@ from driftbell.collectors.dialects.vocabulary import (
     VECTOR_STORES,
     Kind,
     kind_word,
+    operation_kind,
 )
 from driftbell.collectors.span import Span
 from driftbell.monitor.attributes import ATTEMPT_SPAN, SCOPE
@@ -23,6 +24,7 @@ EVENT_NAMES = frozenset(
 """Log records that add to the span they belong to; kept as children of it under these names."""
 
 _CLIENT, _PRODUCER = 3, 4
+_ERROR = 2
 
 
 def kind_of(span: Span, facts: dict[str, Fact], words: list[str]) -> tuple[Kind, bool]:
@@ -46,8 +48,7 @@ def kind_of(span: Span, facts: dict[str, Fact], words: list[str]) -> tuple[Kind,
     if strong is not None:
         named = shows_call or "request_model" in facts or "response_model" in facts
         return (strong if strong != "embedding" or named else "chain"), False
-    operation = str(facts.get("operation") or "").lower()
-    by_operation = OPERATIONS.get(operation)
+    by_operation = operation_kind(str(facts.get("operation") or ""))
     if weak is not None and (by_operation is None or (by_operation in ("llm", "embedding") and not shows_call)):
         return weak, False
     if by_operation is not None:
@@ -84,7 +85,8 @@ def _dotted(operation_id: str) -> tuple[Kind, bool]:
 
 def _by_structure(span: Span, facts: dict[str, Fact], shows_call: bool) -> Kind:
     has_model = "request_model" in facts or "response_model" in facts
-    if has_model and (shows_call or "provider" in facts):
+    unknown = "operation" in facts and span.status != _ERROR  # preparations name a model, too
+    if has_model and (shows_call or ("provider" in facts and not unknown)):
         return "llm"
     if facts.get("store") in VECTOR_STORES and VECTOR_QUERIES.search(str(facts.get("store_operation", "query"))):
         return "retrieval"

@@ -4,14 +4,14 @@ import re
 
 from driftbell.collectors.call import Source
 from driftbell.collectors.dialects import values
-from driftbell.collectors.dialects.aliases import BY_ATTRIBUTE, ENDINGS, PARSERS, Fact
+from driftbell.collectors.dialects.aliases import BY_ATTRIBUTE, PARSERS, Fact, field_by_ending
 from driftbell.collectors.dialects.documents import MAX_SOURCES, passed_sources, retrieved_sources, stated_sources
 from driftbell.collectors.dialects.emitters import Emitter, dialect_of, emitter_of
 from driftbell.collectors.dialects.extra import kept
 from driftbell.collectors.dialects.failure import read_failure
 from driftbell.collectors.dialects.kinds import kind_of
 from driftbell.collectors.dialects.timing import first_token_ms
-from driftbell.collectors.dialects.usage import AGGREGATE, complete_usage, repair_cache
+from driftbell.collectors.dialects.usage import AGGREGATE, complete_usage, repair_cache, repair_output, stated_usage
 from driftbell.collectors.dialects.vocabulary import (
     CANONICAL_OPERATIONS,
     KEPT_OPERATIONS,
@@ -29,7 +29,15 @@ MAX_NAME = 120
 _CALLS = ("llm", "embedding")
 _OUTPUT = re.compile(r"output|response|completion|generation", re.IGNORECASE)
 _INPUT = re.compile(r"input|request|invocation|param", re.IGNORECASE)
-_MODELS = ("model", "model_name", "meta.model", "replies.meta.model", "response_metadata.model_name")
+_MODELS = (
+    *("model", "model_name", "meta.model", "replies.meta.model", "replies._meta.model"),
+    "response_metadata.model_name",
+)
+_FINISHES = (
+    *("choices.finish_reason", "stop_reason", "stopReason", "candidates.finishReason", "candidates.finish_reason"),
+    *("replies._meta.finish_reason", "replies.meta.finish_reason", "response_metadata.finish_reason"),
+    "generations.generation_info.finish_reason",
+)
 _PROVIDER_ID = re.compile(r'\\*"id\\*"\s*:\s*\\*"((?:chatcmpl-|cmpl-|resp_|msg_|gen-)[\w-]{4,100})')
 _ID_ORDER = ("resp_", "chatcmpl-", "cmpl-", "gen-", "msg_")
 
@@ -90,16 +98,20 @@ def _facts(span: Span) -> tuple[dict[str, Fact], list[str]]:
             if fact is not None:
                 facts[field] = fact
                 ranks[field] = rank
+    if "kind_word" in facts:
+        words.append(str(facts.pop("kind_word")))
     if "input_tokens" not in facts and "output_tokens" not in facts:
         _by_ending(span, facts)
+        if not words and ("request_model" in facts or "response_model" in facts):
+            stated_usage(facts, span.attributes)
     return facts, sorted(words)
 
 
 def _by_ending(span: Span, facts: dict[str, Fact]) -> None:
     """Fields of an emitter that no alias names, by the last part of its attribute names; in order of name."""
     found: dict[str, Fact] = {}
-    for name in sorted(name for name in span.attributes if name.rsplit(".", 1)[-1] in ENDINGS):
-        field = ENDINGS[name.rsplit(".", 1)[-1]]
+    fields = {name: field for name in sorted(span.attributes) if (field := field_by_ending(name)) is not None}
+    for name, field in fields.items():
         fact = None if AGGREGATE.search(name) else PARSERS.get(field, values.text)(span.attributes[name])
         if fact is not None:
             found.setdefault(field, fact)
@@ -168,6 +180,8 @@ def _call(span: Span, facts: dict[str, Fact], kind: str, emitter: Emitter) -> No
         facts["first_token_ms"] = first
     if "finish_reason" not in facts:
         _event_finish(span, facts)
+    if "finish_reason" not in facts:
+        _inner_finish(span, facts)
     if "finish_reason" in facts:
         reason = str(facts["finish_reason"])
         facts["finish_reason"] = finish_reason(reason)
@@ -177,6 +191,7 @@ def _call(span: Span, facts: dict[str, Fact], kind: str, emitter: Emitter) -> No
 
 def _tokens(facts: dict[str, Fact], emitter: Emitter) -> None:
     """Token counts with cached tokens included; zero tokens in and out is no usage, and costs nothing known."""
+    repair_output(facts)
     repair_cache(facts, emitter)
     if not facts.get("input_tokens"):
         facts.pop("input_tokens", None)
@@ -225,6 +240,17 @@ def _event_finish(span: Span, facts: dict[str, Fact]) -> None:
             found = values.first_text(event.attributes.get("finish_reason"))
             if found is not None:
                 facts["finish_reason"] = found
+
+
+def _inner_finish(span: Span, facts: dict[str, Fact]) -> None:
+    """The finish reason out of a response that a span holds as a whole."""
+    for name in sorted(filter(_OUTPUT.search, span.attributes)):
+        held = values.structure(span.attributes[name])
+        for path in _FINISHES if held else ():
+            found = values.text(values.path(held, path))
+            if found is not None:
+                facts["finish_reason"] = found
+                return
 
 
 def _counted(sources: tuple[Source, ...] | None, facts: dict[str, Fact]) -> tuple[Source, ...] | None:

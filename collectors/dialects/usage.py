@@ -24,19 +24,16 @@ _INSIDE = (
     "response_metadata.token_usage",
     "message.usage_metadata",
 )
+_ALL = frozenset({"cached_tokens", "output_tokens", "reasoning_tokens"})
+_APART = ("candidates_token_count", "candidatesTokenCount")
+"""Members of Gemini's usage that leave thoughts out, whether there is a total or not."""
 AGGREGATE = re.compile(r"aggregat|total_usage|cumulative|\.metrics$", re.IGNORECASE)
 """Names of totals over several calls."""
 
 
 def complete_usage(facts: dict[str, Fact], attributes: Mapping[str, AttributeValue]) -> None:
     """Fill token counts that no plain attribute gave from objects: first those called usage, then the output's own."""
-    for name, value in attributes.items():
-        if "cached_tokens" in facts and "output_tokens" in facts:
-            return
-        if isinstance(value, (str, dict)) and _HOLDER.search(name) and not AGGREGATE.search(name):
-            found = values.structure(value)
-            if isinstance(found, dict):
-                _fill(facts, _usage_object(found))
+    stated_usage(facts, attributes)
     if "input_tokens" in facts or "output_tokens" in facts:
         return
     for name, value in attributes.items():
@@ -46,6 +43,28 @@ def complete_usage(facts: dict[str, Fact], attributes: Mapping[str, AttributeVal
                 usage = values.path(found, inside)
                 if isinstance(usage, dict):
                     _fill(facts, usage)
+
+
+def stated_usage(facts: dict[str, Fact], attributes: Mapping[str, AttributeValue]) -> None:
+    """Fill token counts that no plain attribute gave from objects that are called usage."""
+    for name, value in attributes.items():
+        if facts.keys() >= _ALL:
+            return
+        if isinstance(value, (str, dict)) and _HOLDER.search(name) and not AGGREGATE.search(name):
+            found = values.structure(value)
+            if isinstance(found, dict):
+                _fill(facts, _usage_object(found))
+
+
+def repair_output(facts: dict[str, Fact]) -> None:
+    """Make ``output_tokens`` include thoughts, where these are told beside them or the stated total says so."""
+    thoughts = facts.pop("thought_tokens", None)
+    output, reasoning = _int(facts, "output_tokens"), _int(facts, "reasoning_tokens")
+    if isinstance(thoughts, int) and not reasoning:
+        facts["reasoning_tokens"] = thoughts
+        facts["output_tokens"] = output + thoughts
+    elif reasoning and output and facts.get("total_tokens") == _int(facts, "input_tokens") + output + reasoning:
+        facts["output_tokens"] = output + reasoning
 
 
 def repair_cache(facts: dict[str, Fact], emitter: Emitter) -> None:
@@ -84,6 +103,8 @@ def _fill(facts: dict[str, Fact], usage: dict[str, object]) -> None:
     if "input_tokens" in usage and "cache_read_input_tokens" in usage and "total_tokens" not in said:
         # the shape of Anthropic's own API, where the three kinds of input tokens are disjoint
         said["input_tokens"] += said.get("cached_tokens", 0) + said.get("cache_write_tokens", 0)
+    if any(member in usage for member in _APART) and "output_tokens" not in facts:
+        said["output_tokens"] = said.get("output_tokens", 0) + said.get("reasoning_tokens", 0)
     for field, count in said.items():
         facts.setdefault(field, count)
 

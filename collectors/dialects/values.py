@@ -16,6 +16,8 @@ Structure = dict[str, object] | list[object]
 MAX_STRUCTURE = 65_536
 """Characters of JSON, or a quarter of it of Python repr, beyond which a string is not parsed."""
 MAX_TEXT = 200
+NO_TEXT = ("null", "None", "none")
+"""What some emitters write where there is nothing to say."""
 _ENDS = 4096
 MAX_COUNT = 1 << 53
 _QUOTED = re.compile(r'^\s*"(.*)"\s*$', re.DOTALL)
@@ -41,7 +43,7 @@ def text(value: object) -> str | None:
     found = _unquoted(value).strip()
     if not found.isprintable():
         found = printable(found)
-    return found if found and len(found) <= MAX_TEXT and found not in ("null", "None") else None
+    return found if found and len(found) <= MAX_TEXT and found not in NO_TEXT else None
 
 
 def model(value: object) -> str | None:

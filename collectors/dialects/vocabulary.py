@@ -15,6 +15,9 @@ STRONG_KINDS: dict[str, Kind] = {
     "generation": "llm",
     "completion": "llm",
     "inference": "llm",
+    "llm_request": "llm",
+    "llm_call": "llm",
+    "model_request": "llm",
     "embedding": "embedding",
     "embeddings": "embedding",
     "embedder": "embedding",
@@ -67,6 +70,22 @@ OPERATIONS: dict[str, Kind] = {
     "execute_event_loop_cycle": "chain",
     "fetch_response": "other",
 }
+
+_CALLING = frozenset({"chat", "completion", "completions", "generate", "generation", "inference"})
+_WORDS = re.compile(r"[^a-z]+")
+
+
+@lru_cache(maxsize=4096)
+def operation_kind(operation: str) -> Kind | None:
+    """The kind that an operation's name states; one that nobody has seen is judged by its words."""
+    lower = operation.lower()
+    if lower in OPERATIONS:
+        return OPERATIONS[lower]
+    words = frozenset(_WORDS.split(lower))
+    if words & {"embed", "embedding", "embeddings"}:
+        return "embedding"
+    return "llm" if words & _CALLING else None
+
 
 CALL_SUFFIXES: dict[str, Kind] = {
     "dogenerate": "llm",

@@ -100,7 +100,7 @@ def test_a_response_body_in_the_output_is_a_witness_of_usage() -> None:
         },
     }
     call = only(span("generate", a={"span_type": "LLM", "model": "gemini-2.5-flash", "output": json.dumps(body)}))
-    assert (call.input_tokens, call.output_tokens, call.reasoning_tokens, call.cached_tokens) == (100, 10, 4, 64)
+    assert (call.input_tokens, call.output_tokens, call.reasoning_tokens, call.cached_tokens) == (100, 14, 4, 64)
     assert call.provider == "gcp.gemini"
 
 
