@@ -19,7 +19,7 @@ from driftbell.collectors.dialects import values
 from driftbell.collectors.dialects.vocabulary import OPERATIONS, error_status, model_name, provider_of
 from driftbell.collectors.otlp import seconds
 from driftbell.collectors.otlp_protobuf import attributes_of
-from driftbell.collectors.point import bucket
+from driftbell.collectors.point import LARGEST, bucket
 from driftbell.collectors.span import AttributeValue
 
 Measure = Literal["duration", "input", "output", "cached", "first_token", "cost"]
@@ -171,7 +171,7 @@ def _series(resource: Mapping[str, AttributeValue], scope: str, name: str, given
 
 def _counter(point: Any, factor: float) -> Amount | None:
     total = point.as_double if point.HasField("as_double") else float(point.as_int)
-    return Amount(None, total * factor) if math.isfinite(total) and total >= 0 else None
+    return Amount(None, total * factor) if 0 <= total < LARGEST else None
 
 
 def _explicit(point: Any, factor: float) -> Amount | None:
@@ -202,11 +202,13 @@ def _exponential(point: Any, factor: float) -> Amount | None:
 def _histogram(point: Any, factor: float, values_at: Iterable[tuple[float, int]]) -> Amount | None:
     if point.count >= 1 << 53:
         return None
-    total = point.sum * factor if point.HasField("sum") and math.isfinite(point.sum) and point.sum >= 0 else None
+    total = point.sum * factor if point.HasField("sum") and 0 <= point.sum < LARGEST else None
     found: dict[int, int] = {}
     for value, count in values_at:
+        if count >= 1 << 53:
+            return None
         if count:
-            at = bucket(value * factor)
+            at = bucket(min(value * factor, LARGEST))
             found[at] = found.get(at, 0) + count
     return Amount(point.count, total, found)
 

@@ -18,6 +18,8 @@ ZERO_BUCKET = -1024
 """Holds zero, negative values and anything below ``2**-60``."""
 TOP_BUCKET = 8 * 60
 _SMALLEST = 2.0**-60
+LARGEST = 2.0**60
+"""A value beyond it counts as this: no sender can make a sum overflow."""
 MAX_USERS = 16
 
 
@@ -54,6 +56,7 @@ class Quantity:
 
     def observe(self, value: float) -> None:
         """Count one finite value."""
+        value = min(max(value, -LARGEST), LARGEST)
         self.count += 1
         self.total += value
         # as `bucket`, without the call: this happens ten times per call record

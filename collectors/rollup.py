@@ -184,7 +184,7 @@ def _usage(point: Point, call: Call | Measured) -> None:
         cached = min(call.cached_tokens or 0, call.input_tokens)
         weighed = call.input_tokens - cached + CACHED_WEIGHT * cached + OUTPUT_WEIGHT * (call.output_tokens or 0)
         if weighed > 0:
-            point.quantity("price", 1e6 * call.cost_usd / (billed_attempts(call) * weighed))
+            _measure(point, "price", 1e6 * call.cost_usd / (billed_attempts(call) * weighed))
 
 
 def _answer(point: Point, call: Call | Measured) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from driftbell.collectors.point import BUCKETS_PER_OCTAVE, TOP_BUCKET, ZERO_BUCKET, Point, PointKey, Quantity
+from driftbell.collectors.point import BUCKETS_PER_OCTAVE, LARGEST, TOP_BUCKET, ZERO_BUCKET, Point, PointKey, Quantity
 from driftbell.collectors.rollup import (
     CACHEABLE_FROM,
     CACHED_WEIGHT,
@@ -128,7 +128,7 @@ class _Tally:
         self._quantity("cost", cost, every)
         self._quantity("input_tokens", given, every)
         told = ~np.isnan(cached) & (given > 0)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             share = np.minimum(cached / given, 1.0)
             self._quantity("cached_share", share, told & ((given >= CACHEABLE_FROM) | (cached > 0)))
             self._quantity("cached_tokens", cached, told)
@@ -209,6 +209,7 @@ def _observe(at: Numbers, values: Floats, place: Callable[[int], tuple[Point, st
     """Count values where ``at`` says; ``place`` tells the point, and the name of the quantity, of such a number."""
     if not len(values):
         return
+    values = np.clip(values, -LARGEST, LARGEST)
     cells: dict[int, Quantity] = {}
     counts = np.bincount(at)
     for number in np.flatnonzero(counts).tolist():

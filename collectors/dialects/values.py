@@ -7,7 +7,6 @@ means "cannot be read as that".
 import ast
 import hashlib
 import json
-import math
 import re
 from datetime import UTC, datetime
 
@@ -20,6 +19,8 @@ NO_TEXT = ("null", "None", "none")
 """What some emitters write where there is nothing to say."""
 _ENDS = 4096
 MAX_COUNT = 1 << 53
+_MOST = 2.0**64
+"""A time in nanoseconds is less. What is more, sums and prices would overflow with."""
 _QUOTED = re.compile(r'^\s*"(.*)"\s*$', re.DOTALL)
 _NUMBER = re.compile(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$")
 
@@ -62,7 +63,7 @@ def digest(value: object) -> str | None:
 
 
 def number(value: object) -> float | None:
-    """A finite number from an int, a float or a numeric string."""
+    """A number of any sensible size from an int, a float or a numeric string."""
     if isinstance(value, bool):
         return None
     if isinstance(value, str):
@@ -73,7 +74,7 @@ def number(value: object) -> float | None:
             found = float(value)
         except OverflowError:
             return None
-        return found if math.isfinite(found) else None
+        return found if -_MOST < found < _MOST else None
     return None
 
 

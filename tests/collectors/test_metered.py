@@ -1,6 +1,7 @@
 """Metrics are taken for calls where a service sends no spans of calls, and never beside them."""
 
 import json
+import math
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -291,3 +292,24 @@ def test_spans_in_protobuf_leave_the_metrics_out_as_those_in_json_do(serve, stor
     assert requests.post(server.url + "/v1/metrics", data=told, headers=headers, timeout=10).ok
     store.refresh_all()
     assert [point.calls for workflow in store.workflows() for point in store.points(workflow.name, -1e12, 1e12)] == [40]
+
+
+@pytest.mark.parametrize("count", [1, 2**53 - 1, 2**64 - 1])
+@pytest.mark.parametrize("total", [1.0, 1e300, 1.7e308])
+def test_senseless_metrics_stop_no_points(tmp_path, count, total):
+    store = Store.open(tmp_path, clock=lambda: START + 600.0)
+    for at in (30, 60):
+        meter = Meter(began=START)
+        meter.call(total)
+        request = meter.export(START + at)
+        for metric in request.resource_metrics[0].scope_metrics[0].metrics:
+            point = metric.histogram.data_points[0]
+            point.count, point.sum = count, total
+            point.bucket_counts[:] = [count] * len(point.bucket_counts)
+        store.append(Batch(measurements=decode_metrics(request.SerializeToString(), "protobuf").measurements))
+    store.refresh_all()
+    for workflow in store.workflows():
+        for resolution in ("minute", "hour", "day"):
+            found = store.points(workflow.name, -1e12, 1e12, resolution=resolution)
+            assert all(math.isfinite(q.total) for point in found for q in point.quantities.values())
+    store.close()

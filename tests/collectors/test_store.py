@@ -1,4 +1,5 @@
 import itertools
+import math
 import sqlite3
 import threading
 from dataclasses import replace
@@ -278,6 +279,22 @@ def test_manual_tasks_and_judgements_are_in_the_points(store, points_are_exact):
     (point,) = [p for p in store.points("w", 0, 120) if p.manual]
     assert point.manual == 2
     assert [p.rates["override"] for p in store.points("w", 0, 120) if "override" in p.rates] == [[1, 1]]
+
+
+@pytest.mark.parametrize("calls", [3, 60])
+def test_senseless_numbers_stop_no_points(store, spans, put, points_are_exact, calls):
+    for cost in (1e300, 1.7e308):
+        costly = {"cost_amount": cost, "cost_source": "provider", "retrieval_ms": cost, "time_to_first_chunk": cost}
+        put(*(spans.call(at / 100, **costly, input_tokens=2**53, output_tokens=1) for at in range(calls)))
+    finished = Call(
+        1_760_000_000.0, "answer", cost_usd=1.7e308, cost_source="provider", input_tokens=1, latency_ms=-1.7e308
+    )
+    store.append(Batch(calls=[finished] * calls))
+    points_are_exact(store)
+    for resolution in ("minute", "hour", "day"):
+        for point in store.points("answer", *EVER, resolution=resolution):
+            assert all(math.isfinite(quantity.total) for quantity in point.quantities.values())
+    assert sum(total.calls for total in store.totals(*EVER)) == 3 * calls
 
 
 def test_minutes_wait_until_they_are_quiet_unless_someone_needs_them(tmp_path):
