@@ -88,7 +88,9 @@ def _by_structure(span: Span, facts: dict[str, Fact], shows_call: bool) -> Kind:
     unknown = "operation" in facts and span.status != _ERROR  # preparations name a model, too
     if has_model and (shows_call or ("provider" in facts and not unknown)):
         return "llm"
-    if facts.get("store") in VECTOR_STORES and VECTOR_QUERIES.search(str(facts.get("store_operation", "query"))):
+    if str(facts.get("store")).lower() in VECTOR_STORES and VECTOR_QUERIES.search(
+        str(facts.get("store_operation", "query"))
+    ):
         return "retrieval"
     if any(event.name.startswith("db.query.result") for event in span.events[:4]):
         return "retrieval"

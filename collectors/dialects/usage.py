@@ -25,6 +25,7 @@ _INSIDE = (
     "message.usage_metadata",
 )
 _ALL = frozenset({"cached_tokens", "output_tokens", "reasoning_tokens"})
+_BOTH = ("input_tokens", "output_tokens")
 _APART = ("candidates_token_count", "candidatesTokenCount")
 """Members of Gemini's usage that leave thoughts out, whether there is a total or not."""
 AGGREGATE = re.compile(r"aggregat|total_usage|cumulative|\.metrics$", re.IGNORECASE)
@@ -32,14 +33,17 @@ AGGREGATE = re.compile(r"aggregat|total_usage|cumulative|\.metrics$", re.IGNOREC
 
 
 def complete_usage(facts: dict[str, Fact], attributes: Mapping[str, AttributeValue]) -> None:
-    """Fill token counts that no plain attribute gave from objects: first those called usage, then the output's own."""
+    """Fill token counts that no plain attribute gave from objects: first those called usage, then the output's own.
+
+    An object that disagrees with what is known already speaks of something else.
+    """
     stated_usage(facts, attributes)
-    if "input_tokens" in facts or "output_tokens" in facts:
+    if facts.keys() >= _ALL:
         return
     for name, value in attributes.items():
         if isinstance(value, (str, dict)) and _OUTPUT.search(name):
             found = values.structure(value)
-            for inside in _INSIDE:
+            for inside in _INSIDE if found else ():
                 usage = values.path(found, inside)
                 if isinstance(usage, dict):
                     _fill(facts, usage)
@@ -100,11 +104,16 @@ def _fill(facts: dict[str, Fact], usage: dict[str, object]) -> None:
             if count is not None:
                 said[field] = count
                 break
-    if "input_tokens" in usage and "cache_read_input_tokens" in usage and "total_tokens" not in said:
+    told = dict(said)
+    disjoint = "input_tokens" in usage and "cache_read_input_tokens" in usage
+    if disjoint and "input_tokens" in said and "total_tokens" not in said:
         # the shape of Anthropic's own API, where the three kinds of input tokens are disjoint
         said["input_tokens"] += said.get("cached_tokens", 0) + said.get("cache_write_tokens", 0)
     if any(member in usage for member in _APART) and "output_tokens" not in facts:
         said["output_tokens"] = said.get("output_tokens", 0) + said.get("reasoning_tokens", 0)
+    known = {field: facts[field] for field in _BOTH if field in facts and field in said}
+    if any(count not in (told[field], said[field]) for field, count in known.items()):
+        return
     for field, count in said.items():
         facts.setdefault(field, count)
 

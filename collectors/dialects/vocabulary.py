@@ -18,6 +18,7 @@ STRONG_KINDS: dict[str, Kind] = {
     "llm_request": "llm",
     "llm_call": "llm",
     "model_request": "llm",
+    "model": "llm",
     "embedding": "embedding",
     "embeddings": "embedding",
     "embedder": "embedding",
@@ -182,6 +183,7 @@ PROVIDERS = {
     "gemini": "gcp.gemini",
     "google": "gcp.gemini",
     "google_genai": "gcp.gemini",
+    "googleai": "gcp.gemini",
     "gcp.gemini": "gcp.gemini",
     "gcp.gen_ai": "gcp.gen_ai",
     "vertex_ai": "gcp.vertex_ai",
@@ -290,7 +292,9 @@ def provider_of(name: str | None, model: str | None) -> str | None:
 
 @lru_cache(maxsize=4096)
 def model_name(model: str) -> str:
-    """A model without the provider that gateways put before it (``openai/gpt-4o``, ``models/gemini-2.0``)."""
+    """A model without what gateways and clouds put before it (``openai/gpt-4o``, ``models/gemini-2.0``, an ARN)."""
+    if model.startswith("arn:"):
+        return model.rpartition("/")[2] or model
     head, _, rest = model.partition("/")
     if rest and (head.lower() in PROVIDERS or head in ("models", "litellm")):
         return model_name(rest)

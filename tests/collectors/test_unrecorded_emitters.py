@@ -116,6 +116,44 @@ FOUND = {
         {"acme.model_name": "gpt-4o", "acme.tokens_in": 1011, "acme.tokens_out": 203},
         ("openai", "gpt-4o", 1011, None, 203, None, None),
     ),
+    "genkit": (
+        {
+            "genkit:metadata:subtype": "model",
+            "genkit:name": "googleai/gemini-2.5-flash",
+            "genkit:output": '{"finishReason": "stop", "usage": {"inputTokens": 1011, "outputTokens": 203, '
+            '"thoughtsTokens": 60, "cachedContentTokens": 64, "totalTokens": 1274}}',
+        },
+        ("gcp.gemini", "gemini-2.5-flash", 1011, 64, 263, 60, None),
+    ),
+    "details that only the answer has": (
+        SPRING
+        | {
+            "gen_ai.usage.input_tokens": 1011,
+            "gen_ai.usage.output_tokens": 203,
+            "response_data": '{"message": {}, "usage": {"prompt_tokens": 1011, "completion_tokens": 203, '
+            '"prompt_tokens_details": {"cached_tokens": 64}}}',
+        },
+        ("openai", "gpt-4o", 1011, 64, 203, None, None),
+    ),
+    "an answer of something else": (
+        SPRING
+        | {
+            "gen_ai.usage.input_tokens": 1011,
+            "gen_ai.usage.output_tokens": 203,
+            "output.value": '{"usage": {"prompt_tokens": 9, "completion_tokens": 203, "cached_tokens": 8}}',
+        },
+        ("openai", "gpt-4o", 1011, None, 203, None, None),
+    ),
+    "a resource of a cloud": (
+        SPRING
+        | {
+            "gen_ai.system": "aws.bedrock",
+            "gen_ai.request.model": "arn:aws:bedrock:eu-west-1:123456789012:inference-profile/eu.amazon.nova-pro-v1:0",
+            "gen_ai.usage.input_tokens": 1011,
+            "gen_ai.usage.output_tokens": 203,
+        },
+        ("aws.bedrock", "eu.amazon.nova-pro-v1:0", 1011, None, 203, None, None),
+    ),
     "an operation nobody has seen": (
         SPRING
         | {
@@ -194,3 +232,24 @@ def test_a_call_that_the_model_server_tells_of_too_is_its_callers() -> None:
     call = only(client, replace(served, resource={"service.name": "vllm", "service.version": "0.9"}))
     assert (call.workflow, call.attributes["service.name"], call.release) == ("shop", "shop", None)
     assert call.ttft_ms == pytest.approx(120)
+
+
+@pytest.mark.parametrize("stated", [311, 2611])
+@pytest.mark.parametrize("holder", ["usage", "output.value"])
+def test_a_providers_own_counts_complete_those_of_its_emitter(stated, holder) -> None:
+    own = {"input_tokens": 311, "cache_read_input_tokens": 1800, "cache_creation_input_tokens": 500}
+    call = only(chat(tokens=(stated, 10), a={holder: {"usage": own | {"output_tokens": 10}}}))
+    assert (call.input_tokens, call.cached_tokens, call.cache_write_tokens) == (2611, 1800, 500)
+
+
+def test_counts_that_are_nothing_are_left_alone() -> None:
+    call = only(
+        chat(tokens=None, a={"usage": {"input_tokens": None, "cache_read_input_tokens": 5, "output_tokens": 3}})
+    )
+    assert (call.input_tokens, call.output_tokens) == (None, 3)
+
+
+def test_a_vector_store_is_known_however_it_is_spelt() -> None:
+    root = span("rag", took=9)
+    query = span("pinecone.query", root, 0.1, 0.2, kind=CLIENT, a={"db.system": "Pinecone"})
+    assert only(root, query, chat(root, 1)).retrieval_ms == pytest.approx(200)
