@@ -5,10 +5,11 @@ the moment is a 503 with Retry-After, and nothing is ever answered with another 
 """
 
 import asyncio
+import base64
 import hmac
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from starlette.routing import Route
@@ -39,13 +40,13 @@ class _Disconnected(Exception):  # noqa: N818  # an event, not an error
 
 
 class Receiver:
-    """The HTTP side of an `Intake`. ``token``, when given, must come as ``Authorization: Bearer``."""
+    """The HTTP side of an `Intake`. ``token``, when given, must come as ``Authorization: Bearer``, or as a password."""
 
     def __init__(self, intake: Intake, token: str | None = None) -> None:
         self.intake = intake
         self._token = None if token is None else f"bearer {token}".encode()
 
-    def routes(self, prefixes: Sequence[str] = ("",)) -> list[Route]:
+    def routes(self, prefixes: Iterable[str] = ("",)) -> list[Route]:
         """A route per signal under each prefix, ``/v1/traces`` first of all."""
         return [Route(f"{p}/v1/{signal}", _Endpoint(self, signal)) for p in prefixes for signal in SIGNALS]
 
@@ -94,8 +95,9 @@ class Receiver:
             raise _RefusedError(413, response.INVALID_ARGUMENT, str(error)) from None
         except (MalformedError, BadBatchError) as error:
             raise _RefusedError(400, response.INVALID_ARGUMENT, str(error)) from None
-        except TimeoutError:
-            raise _RefusedError(408, response.INVALID_ARGUMENT, "the body did not arrive in time") from None
+        except TimeoutError:  # after a 408 the sender would drop the data
+            later = ((b"retry-after", b"1"),)
+            raise _RefusedError(503, response.UNAVAILABLE, "the body did not arrive in time", later) from None
         except StoreUnavailableError as error:
             message = str(error) if isinstance(error, OverloadedError) else "the store cannot write at the moment"
             seconds = str(max(1, math.ceil(error.retry_after))).encode()
@@ -105,8 +107,11 @@ class Receiver:
     def _trusted(self, authorization: bytes) -> bool:
         if self._token is None:
             return True
-        scheme, _, token = authorization.partition(b" ")
-        return hmac.compare_digest(scheme.lower() + b" " + token.strip(), self._token)
+        scheme, _, given = authorization.partition(b" ")
+        scheme, given = scheme.lower(), given.strip()
+        if scheme == b"basic":  # all that some SDKs can send
+            scheme, given = b"bearer", _password(given)
+        return hmac.compare_digest(scheme + b" " + given, self._token)
 
     async def _committed(self, accepted: Accepted) -> None:
         if accepted.done is None:
@@ -127,6 +132,14 @@ class _Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.receiver.handle(self.signal, scope, receive, send)
+
+
+def _password(credentials: bytes) -> bytes:
+    """The password of Basic credentials; empty if they are none."""
+    try:
+        return base64.b64decode(credentials, validate=True).partition(b":")[2]
+    except ValueError:
+        return b""
 
 
 async def _read(headers: dict[bytes, bytes], receive: Receive, admission: Admission) -> bytes:

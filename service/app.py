@@ -173,7 +173,7 @@ class Service:
 
     def _app(self) -> ASGIApp:
         health = Health(self._jobs, self._registry, self._clock)
-        receiving = self._receiver.routes(("", "/api/public/otel"))
+        receiving = self._receiver.routes(dict.fromkeys(("", *self._config.listen.otlp_paths)))
         routes = [*receiving, *health.routes(), *Api(self._store, self._config.alerts, self._clock).routes()]
         routes += Unsubscribe(self._store, self._clock).routes()
         routes += Act(self._store, self._config.alerts, self._token, self._clock).routes()

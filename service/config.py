@@ -5,6 +5,7 @@ keys are errors that name the nearest key. Secrets are references (``env:NAME``,
 """
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -27,6 +28,7 @@ MAX_FILE_BYTES = 1_000_000
 MAX_PRICES = 10_000
 DAY = 86_400.0
 
+_PATH = re.compile(r"(/[\w.~-]{1,60}){1,8}")
 KEPT = ("minutes", "calls", "hours", "days", "bodies")
 MAX_WORKFLOWS = 200
 Pattern = Annotated[str, Field(min_length=1, max_length=200)]
@@ -34,10 +36,14 @@ Usd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Listen(Section):
-    """Where the service takes data (``HOST:PORT``; port 0 picks a free one). The page and the API share ``http``."""
+    """Where the service takes data (``HOST:PORT``; port 0 picks a free one). The page and the API share ``http``.
+
+    ``otlp_paths`` are paths below which ``/v1/traces`` and its like are taken, too.
+    """
 
     http: str = "127.0.0.1:4318"
     grpc: str | None = "127.0.0.1:4317"
+    otlp_paths: tuple[str, ...] = Field(default=("/api/public/otel",), max_length=20)
 
     @field_validator("http", "grpc")
     @classmethod
@@ -45,6 +51,14 @@ class Listen(Section):
         if text is not None:
             parse_address(text)
         return text
+
+    @field_validator("otlp_paths")
+    @classmethod
+    def _check_paths(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
+        for path in paths:
+            if not _PATH.fullmatch(path):
+                raise ValueError(f"{path!r} is no path; write one like /team/otel, without a slash at its end")
+        return paths
 
 
 class Price(Section):

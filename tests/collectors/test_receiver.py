@@ -2,6 +2,7 @@ import base64
 import gzip
 import json
 import logging
+import socket
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 
@@ -186,6 +187,29 @@ def test_without_the_token_nothing_is_taken(serve, store, all_calls):
         assert b"secret-1" not in answer.content
     assert post(server, body, PROTOBUF | {"authorization": "bearer secret-1"}).status_code == 200
     assert len(all_calls(store)) == 1
+
+
+def test_the_token_may_come_as_a_password(serve):
+    server = serve(token="secret-1")
+    body = request_of().SerializeToString()
+    told = {"pk-1:secret-1": 200, ":secret-1": 200, "secret-1": 401, "secret-1:": 401, "pk-1:secret": 401}
+    for credentials, code in told.items():
+        basic = {"authorization": "Basic " + base64.b64encode(credentials.encode()).decode()}
+        assert post(server, body, PROTOBUF | basic).status_code == code
+    assert post(server, body, PROTOBUF | {"authorization": "Basic secret-1"}).status_code == 401
+
+
+def test_a_body_that_comes_too_slowly_may_be_sent_again(serve, store):
+    server = serve(Limits(receive_timeout=0.2))
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=9) as connection:
+        connection.sendall(
+            b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{"
+        )
+        answer = connection.recv(4096).lower()
+    assert answer.startswith(b"http/1.1 503")
+    assert b"retry-after: 1" in answer
+    assert store.workflows() == []
 
 
 def test_a_locked_database_is_503_with_retry_after_and_keeps_nothing(serve, store, all_calls):

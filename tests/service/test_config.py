@@ -62,6 +62,7 @@ def test_prices_reach_the_price_table(tmp_path):
         ("prices:\n  gpt: {input: 1, output: -2}\n", "line 2: prices.gpt.output: "),
         ("prices:\n  gpt: {input: 1}\n", "line 2: prices.gpt.output: is missing"),
         ("listen: {http: here}\n", "write HOST:PORT"),
+        ("listen: {otlp_paths: [otel/]}\n", "write one like /team/otel"),
         ("listen: 5\n", "line 1: listen: must hold keys and values"),
         ("alerts:\n", "line 1: alerts: must hold keys and values; leave it out where there are none"),
         ("alerts: {channels: {a: {kind: fax}}}\n", "there is no kind 'fax'; there are 'webhook', 'slack', "),
