@@ -13,11 +13,13 @@ from driftbell.collectors.clickhouse.spans import Stored
 from driftbell.collectors.connect import gathered_from
 from driftbell.collectors.firsts import VALUES_LIMIT
 from driftbell.collectors.query import GROUPINGS, BadQueryError, CallPage, Usage
+from driftbell.collectors.rollup import minute_of
 from driftbell.collectors.rows import trace_key
 from driftbell.collectors.search import Found, Wanted
 
 _EVER = "minute >= {from:Int64} AND ts >= {since:Float64} AND ts < {until:Float64} "
 _ORDER = "ts, trace_id, span_id"
+_NEWEST = (1 / 64, 1 / 8)
 _PLACE = "(ts, trace_id, span_id) {} ({{at:Float64}}, {{trace:String}}, {{span:String}})"
 
 
@@ -52,8 +54,18 @@ def search(client: Client, wanted: Wanted, limit: int, cursor: str | None) -> Fo
         given.update(_position(cursor))
     order = ", ".join(f"{name} DESC" for name in _ORDER.split(", "))
     query = records.select("calls") + f"WHERE {where}ORDER BY {order} LIMIT {limit + 1}"
-    found = tuple(map(records.call_of, client.query(query, given)))
+    found: tuple[Call, ...] = ()
+    for since in _ever_earlier(given["since"], given.get("at", given["until"])):
+        rows = client.query(query, {**given, "since": since, "from": minute_of(since)})
+        found = tuple(map(records.call_of, rows))
+        if len(found) > limit:
+            break
     return Found(found[:limit], _cursor(found[limit - 1]) if len(found) > limit else None, len(found))
+
+
+def _ever_earlier(since: float, until: float) -> list[float]:
+    """Where to begin to look for the newest, so that the whole time is looked through only when that is needed."""
+    return [*(until - (until - since) * part for part in _NEWEST), since]
 
 
 def usage(client: Client, group_by: Sequence[str], since: float, until: float) -> list[Usage]:

@@ -167,7 +167,9 @@ class ClickHouseStore(Store):
         at = dict(self._client.query("SELECT name, max(at) FROM progress GROUP BY name"))
         done = at.get(_INTERPRETED, 0.0)
         if done < until or at.get(_BEHIND, 0.0) > done:
-            raise StoreUnavailableError("the shard that interprets spans (0) is behind or not running")
+            raise StoreUnavailableError(
+                "the shard that interprets spans (0) is behind or not running, or its clock is slow"
+            )
 
     def _commit(self, prepared: Sequence[Prepared]) -> None:
         now = self.clock()

@@ -7,6 +7,7 @@ from clickhouse import new_client, opened, told
 from recorded_spans import EMITTERS, spans_of
 
 from driftbell.collectors.batch import Batch
+from driftbell.collectors.search import Wanted
 from driftbell.collectors.store import Store
 
 
@@ -33,6 +34,27 @@ def test_every_call_has_the_same_trail_as_on_sqlite(two, all_calls):
     sqlite, engine = two
     for call in all_calls(sqlite)[::25]:
         assert engine.trail(call.trace_id, call.span_id) == sqlite.trail(call.trace_id, call.span_id)
+
+
+def test_the_pages_of_a_search_hold_what_those_of_sqlite_hold(two, all_calls):
+    times = sorted(call.ts for call in all_calls(two[0]))
+    some = (times[len(times) // 4], times[-len(times) // 4])
+    for wanted in (Wanted(), Wanted(*some), Wanted(*some, status="ok")):
+        expected, found = (pages(store, wanted, 60) for store in two)
+        assert found == expected
+        assert len(found) > 20
+
+
+def pages(store, wanted, limit):
+    """The calls of all pages, at most a hundred of them."""
+    found, cursor = [], None
+    for _ in range(100):
+        page = store.search(wanted, limit, cursor)
+        found += [(call.ts, call.trace_id, call.span_id) for call in page.calls]
+        cursor = page.next
+        if cursor is None:
+            break
+    return found
 
 
 def test_spans_shuffled_split_and_sent_twice_to_two_receivers_give_the_rows_of_one_delivery(tmp_path, all_calls):
