@@ -12,8 +12,11 @@ from driftbell.alerts.channels.delivery import DeliveryError
 from driftbell.alerts.links import link_key
 from driftbell.alerts.outbox import Channels
 from driftbell.alerts.proof import send_test
-from driftbell.alerts.secret import SecretMissingError
+from driftbell.alerts.secret import SecretMissingError, resolve
 from driftbell.alerts.settings import Links
+from driftbell.collectors.batch import StoreUnavailableError
+from driftbell.collectors.clickhouse.client import connect
+from driftbell.collectors.clickhouse.failure import NO_DATABASE
 from driftbell.collectors.store import FILE, Store
 from driftbell.service.config import Config, parse_address
 from driftbell.service.config_secrets import missing_secrets
@@ -112,6 +115,28 @@ def _port(name: str, address: str, running: bool) -> Check:
                 return Check(name, "good", f"{address}: driftbell is running there")
             return Check(name, "bad", f"{address}: {error.strerror}; choose another with --{name}")
     return Check(name, "good", f"{address} is free")
+
+
+def shared_store(config: Config) -> Iterator[Check]:
+    """Whether the ClickHouse that a configuration names answers, without making anything there."""
+    if config.store is None:
+        return
+    try:
+        password = "" if config.store_password is None else resolve(config.store_password)
+        client = connect(config.store, password, create=False)
+        try:
+            there = client.query("SELECT count() FROM system.databases WHERE name = currentDatabase()")[0][0]
+        finally:
+            client.close()
+    except SecretMissingError:
+        return  # told among the secrets
+    except StoreUnavailableError as error:
+        if NO_DATABASE not in str(error):
+            yield Check("clickhouse", "bad", str(error))
+            return
+        there = 0
+    place = config.store.rpartition("@")[2].partition("?")[0]
+    yield Check("clickhouse", "good", f"{place} answers" + ("" if there else "; driftbell serve makes the database"))
 
 
 def data(store: Store, now: float) -> Iterator[Check]:

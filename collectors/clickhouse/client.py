@@ -4,6 +4,7 @@ The same client speaks to a server and to chDB, which is the engine as a library
 ``clickhouse://USER@HOST:8123/DATABASE`` (``?secure=true`` for TLS).
 """
 
+import logging
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -101,6 +102,7 @@ def connect(url: str, password: str = "", *, create: bool = True) -> Connection:
         import clickhouse_connect
     except ImportError:
         raise StoreUnavailableError("store: clickhouse needs pip install 'driftbell[service,clickhouse]'") from None
+    logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())  # what it would say is said below
     embedded = parts.scheme == "chdb"
     options = {"dsn": f"chdb://{parts.path}"} if embedded else _server(url, password)
     with _unavailable(connecting=True):

@@ -7,10 +7,11 @@ OLDEST = (25, 3)
 _CODE = re.compile(r"Code: (\d+)|error code (\d+)")
 _REFUSED = "ClickHouse refuses the user or the password: check the user in the address, and the password beside it"
 _LATER = "ClickHouse has too much to do"
+NO_DATABASE = "ClickHouse has no database of that name: check the address"
 _MEANING = {
     **dict.fromkeys((192, 193, 194, 516), _REFUSED),
     **dict.fromkeys((159, 202, 241, 252), _LATER),
-    81: "ClickHouse has no database of that name: check the address",
+    81: NO_DATABASE,
     164: "the user may only read in ClickHouse: grant what it needs",
     243: "the disk of ClickHouse is full",
     497: "the user lacks a right in ClickHouse: grant what it needs",

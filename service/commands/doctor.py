@@ -26,7 +26,7 @@ def command(config_file: Path | None, data_dir: Path | None, send_test: bool) ->
     from driftbell.service.stores import reading
 
     config, now = configured(config_file, data_dir), time.time()
-    found = list(checkup.installation(config))
+    found = [*checkup.installation(config), *checkup.shared_store(config)]
     if checkup.exists(config):
         with reading(config) as store:
             found += checkup.data(store, now)
