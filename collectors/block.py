@@ -26,7 +26,7 @@ MOST_NANOS = 1 << 62
 NO_TRACE, NO_SPAN = bytes(16), bytes(8)
 _INPUT, _OUTPUT, _USER, _COST = (PLACES[name] for name in ("input_tokens", "output_tokens", "user_id", "cost"))
 _TTFT = [PLACES[name] for name in ("ttft_s", "ttft_ms")]
-_CACHED = [PLACES[name] for name in ("cached_tokens", "cache_write_tokens")]
+_DETAILS = [PLACES[name] for name in ("cached_tokens", "cache_write_tokens", "reasoning_tokens")]
 _Columns = list[Iterable[Value | None]]
 
 
@@ -123,7 +123,7 @@ def _are_simple(given: _Columns) -> bool:
     told = given[_INPUT] if type(given[_INPUT]) is list else given[_OUTPUT]
     if type(told) is list and not all(told):
         return False
-    if type(given[_INPUT]) is list and any(type(given[at]) is list and any(given[at]) for at in _CACHED):
+    if type(given[_INPUT]) is list and any(type(given[at]) is list and any(given[at]) for at in _DETAILS):
         return False
     costs = given[_COST]
     return not (type(costs) is list and 0 in costs)

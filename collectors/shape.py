@@ -185,8 +185,11 @@ def _picker(fixed: list[int]) -> Callable[[Sequence[bytes]], object]:
 
 def _may_vary(key: str, shape: Shape) -> bool:
     """Whether an attribute can be idle or kept as it came: only its being there, if anything, may have a meaning."""
-    if _field(key) in FIELDS:
-        return shape.keys.index(key) not in shape.varying  # another attribute that says the same takes precedence
+    field = _field(key)
+    if field in FIELDS:
+        read = {_field(shape.keys[at]) for at in shape.varying}
+        # a label becomes a slot; of the others only those that say what another attribute says already
+        return shape.keys.index(key) not in shape.varying and (field in LABELS or field in read)
     return key not in BY_ATTRIBUTE and not names_a_kind(key) and field_by_ending(key) is None
 
 

@@ -23,6 +23,7 @@ from driftbell.collectors.block import BLOCK, fit, hashed, is_plain, is_some, si
 from driftbell.collectors.dialects.kinds import EVENT_NAMES, connects
 from driftbell.collectors.dialects.read import read
 from driftbell.collectors.dialects.timing import SLACK_S
+from driftbell.collectors.dialects.usage import usage_objects
 from driftbell.collectors.otlp import MalformedError, Refusal, RejectedError
 from driftbell.collectors.part import Part
 from driftbell.collectors.reports import is_report
@@ -43,9 +44,10 @@ WORTH = 4
 MOST_TEMPLATES = 8192
 MOST_FIXED_BYTES = 4096
 NANO = 1e-9
-_INPUT, _OUTPUT, _CACHED, _WRITTEN, _TOTAL = (
-    PLACES[name] for name in ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "total_tokens")
-)
+_INPUT, _OUTPUT, _TOTAL = (PLACES[name] for name in ("input_tokens", "output_tokens", "total_tokens"))
+_DETAILS = ("cached_tokens", "cache_write_tokens", "reasoning_tokens")
+_CACHED, _WRITTEN, _REASONING = (PLACES[name] for name in _DETAILS)
+"""Counts that change others, depending on how large these are."""
 _USER, _TTFT_S, _TTFT_MS, _COST = (PLACES[name] for name in ("user_id", "ttft_s", "ttft_ms", "cost"))
 _COST_FACTS = ("provider_cost", "reported_cost", "cost")
 FEW = 8
@@ -76,6 +78,8 @@ class Template:
             if not tokens or cached > tokens:  # type: ignore[operator]
                 return None
             if cached and given[_TOTAL] == tokens + cached + (output or 0):  # type: ignore[operator]
+                return None
+            if given[_REASONING] and given[_TOTAL] == tokens + (output or 0) + given[_REASONING]:  # type: ignore[operator]
                 return None
         elif output is not None and not output:
             return None
@@ -234,7 +238,7 @@ def _template(shape: Shape, raws: Sequence[bytes], span: Span) -> Template | Non
     if is_report(span) or span.name in EVENT_NAMES or part.sources is not None or DROPPED_SPANS in span.attributes:
         return None
     given = shape.fill(raws)
-    if given is None:
+    if given is None or next(usage_objects(span.attributes), None) is not None:
         return None
     stated = (given[_TTFT_S] is not None) + (given[_TTFT_MS] is not None)
     if stated != ("first_token_ms" in part.facts):
@@ -251,7 +255,7 @@ def _template(shape: Shape, raws: Sequence[bytes], span: Span) -> Template | Non
         facts={name: fact for name, fact in part.facts.items() if name not in {fact for _, fact in facts}},
         extra={name: value for name, value in part.extra.items() if name not in {name for _, name in kept}},
     )
-    if any(name in bare.facts for name in ("user_id", "session_id", "first_token_ms", "asked")):
+    if any(name in bare.facts for name in ("user_id", "session_id", "first_token_ms", "asked", *_DETAILS)):
         return None
     idle = part.kind == "other" and not connects(span)
     template = Template(bare, facts, kept, service_of(span.resource), idle)

@@ -1,7 +1,7 @@
 """Token counts: from usage objects of any make, and repaired where an emitter leaves cached tokens out."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from driftbell.collectors.dialects import values
 from driftbell.collectors.dialects.aliases import USAGE_MEMBERS, Fact
@@ -37,27 +37,36 @@ def complete_usage(facts: dict[str, Fact], attributes: Mapping[str, AttributeVal
 
     An object that disagrees with what is known already speaks of something else.
     """
-    stated_usage(facts, attributes)
-    if facts.keys() >= _ALL:
-        return
+    for usage in usage_objects(attributes):
+        if facts.keys() >= _ALL:
+            return
+        _fill(facts, usage)
+
+
+def stated_usage(facts: dict[str, Fact], attributes: Mapping[str, AttributeValue]) -> None:
+    """`complete_usage` from objects that are called usage."""
+    for usage in _stated(attributes):
+        _fill(facts, usage)
+
+
+def usage_objects(attributes: Mapping[str, AttributeValue]) -> Iterator[dict[str, object]]:
+    """The objects in attributes that may hold token counts."""
+    yield from _stated(attributes)
     for name, value in attributes.items():
         if isinstance(value, (str, dict)) and _OUTPUT.search(name):
             found = values.structure(value)
             for inside in _INSIDE if found else ():
                 usage = values.path(found, inside)
                 if isinstance(usage, dict):
-                    _fill(facts, usage)
+                    yield usage
 
 
-def stated_usage(facts: dict[str, Fact], attributes: Mapping[str, AttributeValue]) -> None:
-    """Fill token counts that no plain attribute gave from objects that are called usage."""
+def _stated(attributes: Mapping[str, AttributeValue]) -> Iterator[dict[str, object]]:
     for name, value in attributes.items():
-        if facts.keys() >= _ALL:
-            return
         if isinstance(value, (str, dict)) and _HOLDER.search(name) and not AGGREGATE.search(name):
             found = values.structure(value)
             if isinstance(found, dict):
-                _fill(facts, _usage_object(found))
+                yield _usage_object(found)
 
 
 def repair_output(facts: dict[str, Fact]) -> None:

@@ -1,10 +1,17 @@
 """Emitters of which there is no recording: spans with the names and values that their sources and documents show."""
 
 import json
+import random
 from dataclasses import replace
 
 import pytest
 from emitter_spans import CLIENT, SERVER, calls, chat, only, span
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+
+from driftbell.collectors.decode import decode_traces, read_traces
+from driftbell.collectors.dialects.read import read
+from driftbell.collectors.template import Templates, part_of
 
 GEMINI = {
     "promptTokenCount": 1011,
@@ -253,3 +260,51 @@ def test_a_vector_store_is_known_however_it_is_spelt() -> None:
     root = span("rag", took=9)
     query = span("pinecone.query", root, 0.1, 0.2, kind=CLIENT, a={"db.system": "Pinecone"})
     assert only(root, query, chat(root, 1)).retrieval_ms == pytest.approx(200)
+
+
+@pytest.mark.parametrize("emitter", FOUND)
+def test_its_spans_say_the_same_when_templates_read_them(emitter) -> None:
+    attributes, _ = FOUND[emitter]
+    numbers, templates = random.Random(1), Templates()
+    for turn in range(5):
+        body = request_of(attributes, numbers, odd=turn < 3)
+        plain = {span.span_id: read(span) for span in decode_traces(body, "protobuf").spans}
+        found = read_traces(body, templates)
+        assert all(part_of(filled) == plain[filled[2].hex()] for filled in found.filled if not filled[0].idle)
+        assert all(read(span) == plain[span.span_id] for span in found.spans)
+
+
+def request_of(attributes: dict, numbers: random.Random, *, odd: bool) -> bytes:
+    """A request with spans that differ in ids and counts; ``odd`` ones have words for nothing and counts of zero."""
+    request = ExportTraceServiceRequest()
+    group = request.resource_spans.add().scope_spans.add()
+    for _ in range(30):
+        made = group.spans.add(trace_id=numbers.randbytes(16), span_id=numbers.randbytes(8), name="step", kind=3)
+        made.start_time_unix_nano, made.end_time_unix_nano = 10**18, 10**18 + 10**9
+        ids = {
+            "gen_ai.response.id": f"resp_{numbers.randrange(99)}",
+            "session.id": f"s{numbers.randrange(9)}",
+            "gen_ai.usage.total_tokens": 1250,
+            "app.number": numbers.randrange(1000),
+        }
+        if odd:
+            ids |= {"gen_ai.response.id": numbers.choice(["none", "null", "resp_1"]), "user.id": "none"}
+        for key, value in (attributes | ids).items():
+            _put(made.attributes.add(key=key).value, _varied(value, numbers, odd))
+    return request.SerializeToString()
+
+
+def _varied(value: object, numbers: random.Random, odd: bool) -> object:
+    whole = type(value) is int or (isinstance(value, str) and value.isdigit())
+    if not whole:
+        return value
+    return type(value)(numbers.choice([0, 1, int(value)] if odd else [int(value), numbers.randrange(1, 3000)]))
+
+
+def _put(held: AnyValue, value: object) -> None:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _put(held.kvlist_value.values.add(key=key).value, inner)
+    elif value is not None:
+        field = {bool: "bool_value", int: "int_value", float: "double_value", str: "string_value"}[type(value)]
+        setattr(held, field, value)
