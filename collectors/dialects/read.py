@@ -37,6 +37,7 @@ _FINISHES = (
     *("choices.finish_reason", "stop_reason", "stopReason", "candidates.finishReason", "candidates.finish_reason"),
     *("replies._meta.finish_reason", "replies.meta.finish_reason", "response_metadata.finish_reason"),
     "generations.generation_info.finish_reason",
+    "generations.message.kwargs.response_metadata.finish_reason",
 )
 _PROVIDER_ID = re.compile(r'\\*"id\\*"\s*:\s*\\*"((?:chatcmpl-|cmpl-|resp_|msg_|gen-)[\w-]{4,100})')
 _ID_ORDER = ("resp_", "chatcmpl-", "cmpl-", "gen-", "msg_")

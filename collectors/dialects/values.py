@@ -19,6 +19,8 @@ NO_TEXT = ("null", "None", "none")
 """What some emitters write where there is nothing to say."""
 _ENDS = 4096
 MAX_COUNT = 1 << 53
+MAX_LISTS = 3
+"""Lists inside one another that a path enters."""
 _MOST = 2.0**64
 """A time in nanoseconds is less. What is more, sums and prices would overflow with."""
 _QUOTED = re.compile(r'^\s*"(.*)"\s*$', re.DOTALL)
@@ -120,10 +122,11 @@ def structure(value: object) -> Structure | None:
 
 
 def path(found: object, names: str) -> object:
-    """The member at the dotted ``names`` of nested dicts (a list is entered at its first member), or ``None``."""
+    """The member at the dotted ``names`` of nested dicts (lists are entered at their first member), or ``None``."""
     for name in names.split("."):
-        if isinstance(found, list):
-            found = found[0] if found else None
+        for _ in range(MAX_LISTS):
+            if isinstance(found, list):
+                found = found[0] if found else None
         if isinstance(found, str):
             found = structure(found)
         if not isinstance(found, dict):
