@@ -147,7 +147,8 @@ FOUND = {
             "openinference.span.kind": "LLM",
             "llm.model_name": "gpt-4o",
             "output.value": '{"generations": [[{"message": {"kwargs": {"response_metadata": '
-            '{"finish_reason": "length"}}}}]], "llm_output": {"token_usage": {"prompt_tokens": 1011, "completion_tokens": 203}}}',
+            '{"finish_reason": "length"}}}}]], "llm_output": {"token_usage": '
+            '{"prompt_tokens": 1011, "completion_tokens": 203}}}',
         },
         ("openai", "gpt-4o", 1011, None, 203, None, "length"),
     ),
