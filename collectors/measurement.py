@@ -16,7 +16,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, M
 
 from driftbell.collectors.call import Status
 from driftbell.collectors.dialects import values
-from driftbell.collectors.dialects.vocabulary import OPERATIONS, error_status, model_name, provider_of
+from driftbell.collectors.dialects.vocabulary import error_status, model_name, operation_kind, provider_of
 from driftbell.collectors.otlp import seconds
 from driftbell.collectors.otlp_protobuf import attributes_of
 from driftbell.collectors.point import LARGEST, bucket
@@ -135,7 +135,7 @@ def _measurement(
     if measure is None:
         measure = _TOKEN_TYPES.get(values.text(given.get("gen_ai.token.type")) or "")
     operation = values.text(given.get("gen_ai.operation.name"))
-    if measure is None or (operation is not None and OPERATIONS.get(operation) not in ("llm", "embedding")):
+    if measure is None or (operation is not None and operation_kind(operation) not in ("llm", "embedding")):
         return None
     service = values.text(resource.get("service.name")) or unknown
     model = _first(given, "gen_ai.response.model", "gen_ai.request.model")

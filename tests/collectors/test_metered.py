@@ -294,6 +294,19 @@ def test_spans_in_protobuf_leave_the_metrics_out_as_those_in_json_do(serve, stor
     assert [point.calls for workflow in store.workflows() for point in store.points(workflow.name, -1e12, 1e12)] == [40]
 
 
+def test_an_operation_that_nobody_has_seen_is_judged_by_its_words(tmp_path):
+    store = Store.open(tmp_path, clock=lambda: START + 600.0)
+    meter = Meter(**{"gen_ai.operation.name": "chat.completions"})
+    for at in (30, 60):
+        meter.call()
+        store.append(
+            Batch(measurements=decode_metrics(meter.export(START + at).SerializeToString(), "protobuf").measurements)
+        )
+    store.refresh_all()
+    assert sum(point.calls for point in store.points("shop", -1e12, 1e12)) == 2
+    store.close()
+
+
 @pytest.mark.parametrize("count", [1, 2**53 - 1, 2**64 - 1])
 @pytest.mark.parametrize("total", [1.0, 1e300, 1.7e308])
 def test_senseless_metrics_stop_no_points(tmp_path, count, total):
