@@ -94,8 +94,11 @@ def check_url(url: str) -> str:
     return name or "driftbell"
 
 
-def connect(url: str, password: str = "", *, create: bool = True) -> Connection:
-    """Connect, and ``create`` the database if it is not there; raises `StoreUnavailableError` or `UrlError`."""
+def connect(url: str, password: str = "", *, create: bool = True, any_version: bool = False) -> Connection:
+    """Connect, and ``create`` the database if it is not there; raises `StoreUnavailableError` or `UrlError`.
+
+    ``any_version`` is for those who only read tables of others.
+    """
     database = check_url(url)
     parts = urlsplit(url)
     try:
@@ -111,7 +114,8 @@ def connect(url: str, password: str = "", *, create: bool = True) -> Connection:
             first.command(f"CREATE DATABASE IF NOT EXISTS {database}")
             first.close()
         driver = clickhouse_connect.get_client(**options, database=database)
-        if complaint := too_old(driver.server_version or ""):
+        complaint = too_old(driver.server_version or "")
+        if complaint and not any_version:
             raise StoreUnavailableError(complaint)
     lock: AbstractContextManager[Any] = threading.RLock() if embedded else nullcontext()
     return Connection(driver, database, lock)

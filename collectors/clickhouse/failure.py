@@ -2,8 +2,8 @@
 
 import re
 
-OLDEST = (25, 3)
-"""Version of the server: what driftbell asks for is tested on the engine of chDB, and was never tried on older ones."""
+OLDEST = (25, 8)
+"""Version of the server: the oldest engine on which the tests were run."""
 _CODE = re.compile(r"Code: (\d+)|error code (\d+)")
 _REFUSED = "ClickHouse refuses the user or the password: check the user in the address, and the password beside it"
 _LATER = "ClickHouse has too much to do"
@@ -53,5 +53,5 @@ def too_old(told: str) -> str | None:
 
 
 def version(number: tuple[int, int]) -> str:
-    """``25.3``."""
+    """``25.8``."""
     return f"{number[0]}.{number[1]}"

@@ -52,10 +52,10 @@ def test_what_a_server_says_is_told_in_words_that_quote_nothing(said, told):
 def test_a_server_that_does_not_know_what_the_driver_asks_is_too_old():
     said = "Code: 47, e.displayText() = DB::Exception: Unknown identifier: readonly, e.what() = DB::Exception"
     assert (
-        meaning(ValueError(said), connecting=True) == "that server is no ClickHouse of version 25.3 or later (code 47)"
+        meaning(ValueError(said), connecting=True) == "that server is no ClickHouse of version 25.8 or later (code 47)"
     )
-    assert too_old("24.8.14.39") == "ClickHouse 24.8 is too old: 25.3 or later is needed"
-    assert too_old("25.3.1.1") is None
+    assert too_old("24.8.14.39") == "ClickHouse 24.8 is too old: 25.8 or later is needed"
+    assert too_old("25.8.2.1") is None
     assert too_old("26.9.2.1") is None
 
 
