@@ -11,7 +11,14 @@ from driftbell.collectors.dialects.extra import kept
 from driftbell.collectors.dialects.failure import read_failure
 from driftbell.collectors.dialects.kinds import kind_of
 from driftbell.collectors.dialects.timing import first_token_ms
-from driftbell.collectors.dialects.usage import AGGREGATE, complete_usage, repair_cache, repair_output, stated_usage
+from driftbell.collectors.dialects.usage import (
+    AGGREGATE,
+    complete_usage,
+    is_output,
+    repair_cache,
+    repair_output,
+    stated_usage,
+)
 from driftbell.collectors.dialects.vocabulary import (
     CANONICAL_OPERATIONS,
     KEPT_OPERATIONS,
@@ -22,7 +29,7 @@ from driftbell.collectors.dialects.vocabulary import (
     provider_of,
 )
 from driftbell.collectors.part import Part
-from driftbell.collectors.span import Span
+from driftbell.collectors.span import AttributeValue, Span
 from driftbell.monitor.attributes import SCOPE
 
 MAX_NAME = 120
@@ -111,8 +118,8 @@ def _facts(span: Span) -> tuple[dict[str, Fact], list[str]]:
 def _by_ending(span: Span, facts: dict[str, Fact]) -> None:
     """Fields of an emitter that no alias names, by the last part of its attribute names; in order of name."""
     found: dict[str, Fact] = {}
-    fields = {name: field for name in sorted(span.attributes) if (field := field_by_ending(name)) is not None}
-    for name, field in fields.items():
+    fields = [(name, field) for name in span.attributes if (field := field_by_ending(name)) is not None]
+    for name, field in sorted(fields):
         fact = None if AGGREGATE.search(name) else PARSERS.get(field, values.text)(span.attributes[name])
         if fact is not None:
             found.setdefault(field, fact)
@@ -245,13 +252,19 @@ def _event_finish(span: Span, facts: dict[str, Fact]) -> None:
 
 def _inner_finish(span: Span, facts: dict[str, Fact]) -> None:
     """The finish reason out of a response that a span holds as a whole."""
-    for name in sorted(filter(_OUTPUT.search, span.attributes)):
+    wholes = [name for name, value in span.attributes.items() if is_output(name) and _may_finish(value)]
+    for name in sorted(wholes):
         held = values.structure(span.attributes[name])
         for path in _FINISHES if held else ():
             found = values.text(values.path(held, path))
             if found is not None:
                 facts["finish_reason"] = found
                 return
+
+
+def _may_finish(value: AttributeValue) -> bool:
+    """Whether it is worth reading: every place for a finish reason is called so."""
+    return isinstance(value, dict) or (isinstance(value, str) and ("inish" in value or "stop" in value))
 
 
 def _counted(sources: tuple[Source, ...] | None, facts: dict[str, Fact]) -> tuple[Source, ...] | None:

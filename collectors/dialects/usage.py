@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from driftbell.collectors.dialects import values
 from driftbell.collectors.dialects.aliases import USAGE_MEMBERS, Fact
@@ -53,7 +54,7 @@ def usage_objects(attributes: Mapping[str, AttributeValue]) -> Iterator[dict[str
     """The objects in attributes that may hold token counts."""
     yield from _stated(attributes)
     for name, value in attributes.items():
-        if isinstance(value, (str, dict)) and _OUTPUT.search(name):
+        if isinstance(value, (str, dict)) and is_output(name) and _may_hold(value):
             found = values.structure(value)
             for inside in _INSIDE if found else ():
                 usage = values.path(found, inside)
@@ -63,10 +64,26 @@ def usage_objects(attributes: Mapping[str, AttributeValue]) -> Iterator[dict[str
 
 def _stated(attributes: Mapping[str, AttributeValue]) -> Iterator[dict[str, object]]:
     for name, value in attributes.items():
-        if isinstance(value, (str, dict)) and _HOLDER.search(name) and not AGGREGATE.search(name):
+        if isinstance(value, (str, dict)) and _is_usage(name):
             found = values.structure(value)
             if isinstance(found, dict):
                 yield _usage_object(found)
+
+
+@lru_cache(maxsize=4096)
+def _is_usage(name: str) -> bool:
+    return _HOLDER.search(name) is not None and AGGREGATE.search(name) is None
+
+
+@lru_cache(maxsize=4096)
+def is_output(name: str) -> bool:
+    """Whether an attribute of this name may hold what came back."""
+    return _OUTPUT.search(name) is not None
+
+
+def _may_hold(value: str | dict[str, AttributeValue]) -> bool:
+    """Whether it is worth reading: every place for usage is called so, or after tokens."""
+    return not isinstance(value, str) or "sage" in value or "oken" in value
 
 
 def repair_output(facts: dict[str, Fact]) -> None:
