@@ -1,38 +1,16 @@
 """What real emitters sent, through the store in pieces: the rows must be those of one whole delivery."""
 
-import gzip
 import random
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+from recorded_spans import EMITTERS, spans_of
 
 from driftbell.collectors.batch import Batch
-from driftbell.collectors.decode import decode_logs, decode_traces
-from driftbell.collectors.merge import combine, event_span
+from driftbell.collectors.merge import combine
 from driftbell.collectors.pricing import PriceTable
 from driftbell.collectors.reading import reading_of
 from driftbell.collectors.store import Store
-
-OTLP = Path(__file__).parent / "otlp"
-EMITTERS = sorted({path.parent.name for path in OTLP.glob("*/*.truth.json")})
-
-
-def spans_of(emitter: str) -> list:
-    """All spans and log events of all cases of an emitter."""
-    spans = []
-    for path in sorted((OTLP / emitter).iterdir()):
-        signal = next((name for name in ("traces", "logs") if f".{name}." in path.name), None)
-        if signal is None or path.name.endswith("headers.json"):
-            continue
-        body = path.read_bytes()
-        body = gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body
-        encoding = "json" if path.suffix == ".json" else "protobuf"
-        if signal == "traces":
-            spans += decode_traces(body, encoding).spans
-        else:
-            spans += [span for record in decode_logs(body, encoding).records if (span := event_span(record))]
-    return spans
 
 
 @pytest.mark.parametrize("emitter", EMITTERS)
