@@ -3,6 +3,7 @@
 from email.message import EmailMessage
 
 from driftbell.alerts.channels.delivery import DeliveryError
+from driftbell.alerts.summary import WeeklyMail
 from driftbell.alerts.weekly.settings import Recipient
 
 READER = Recipient(name="Claims owner", email=("owner@example.org",), zone="Europe/Berlin", workflows=("claims-*",))
@@ -46,3 +47,16 @@ class Post:
         if reason is not None:
             raise DeliveryError(reason)
         self.mails.append(mail)
+
+
+def enrolled(settings, source, open_store, due: float):
+    """How to start a weekly mail service that has been running for a day before ``due``: its recipients are known."""
+    clock = Clock(due - 86_400)
+
+    def start(post) -> WeeklyMail:
+        return WeeklyMail(settings, source, open_store().write, post, "driftbell@example.org", clock)
+
+    start(Post()).wake()
+    clock.now = due
+    start.clock = clock
+    return start

@@ -5,9 +5,8 @@ import sys
 from email.message import EmailMessage
 
 import pytest
-from weekly_post import BOTH, PERIOD, READER, Clock, Post
+from weekly_post import BOTH, PERIOD, READER, Post, enrolled
 
-from driftbell.alerts.summary import WeeklyMail
 from driftbell.alerts.weekly import deliveries, periods, readers
 
 
@@ -16,15 +15,7 @@ def two_readers(configured, source, open_store, due):
     """A weekly mail to two addresses of one recipient, with links to leave on our own page."""
     both = READER.model_copy(update={"email": BOTH})
     update = {"recipients": (both,), "unsubscribe": None, "page": "https://driftbell.example.org"}
-    settings, clock = configured.model_copy(update=update), Clock(due - 86_400)
-
-    def start(post) -> WeeklyMail:
-        return WeeklyMail(settings, source, open_store().write, post, "driftbell@example.org", clock)
-
-    start(Post()).wake()
-    clock.now = due
-    start.clock = clock
-    return start
+    return enrolled(configured.model_copy(update=update), source, open_store, due)
 
 
 def token_of(mail: EmailMessage) -> str:

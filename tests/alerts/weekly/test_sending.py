@@ -6,27 +6,19 @@ from email import message_from_bytes, policy
 
 import pytest
 from aiosmtpd.controller import Controller
-from weekly_post import PERIOD, READER, Clock, Post
+from weekly_post import PERIOD, READER, Post, enrolled
 
 from driftbell.alerts.channels.email import deliver
 from driftbell.alerts.history import listed
 from driftbell.alerts.settings import AlertSettings, EmailSection
-from driftbell.alerts.summary import WeeklyMail, again, summarise, trial
+from driftbell.alerts.summary import again, summarise, trial
 from driftbell.alerts.weekly import archive, periods
 
 
 @pytest.fixture
 def service(open_store, configured, source, due):
     """A weekly mail service that has been running for a day: its recipient is enrolled."""
-    clock = Clock(due - 86_400)
-
-    def start(post) -> WeeklyMail:
-        return WeeklyMail(configured, source, open_store().write, post, "driftbell@example.org", clock)
-
-    start(Post()).wake()
-    clock.now = due
-    start.clock = clock
-    return start
+    return enrolled(configured, source, open_store, due)
 
 
 def test_a_summary_is_sent_once_however_often_the_service_wakes_or_restarts(service, source):
