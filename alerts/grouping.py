@@ -24,11 +24,9 @@ def belongs(finding: Finding, incident: Incident, times: Lifecycle) -> str | Non
         return None
     if finding.family != incident.family and ALONE & {finding.family, incident.family}:
         return None
-    lead = incident.lead
     if finding.family in ALONE:
-        same = finding.metric == lead.metric and (finding.family == "silent" or finding.segment == lead.segment)
-        return "same_fault" if same else None
-    mine, theirs = _keys(finding), _keys(lead)
+        return "same_fault" if _same_fault(finding, incident, times) else None
+    mine, theirs = _keys(finding), _keys(incident.lead)
     if any(mine[key] != theirs[key] for key in mine.keys() & theirs.keys() if key in _NAMES_A_CHANGE):
         return None
     if any(mine.get(key) == theirs.get(key) is not None for key in _NAMES_A_CHANGE):
@@ -40,6 +38,18 @@ def belongs(finding: Finding, incident: Incident, times: Lifecycle) -> str | Non
     if abs(finding.started_at - incident.started_at) <= window:
         return "started_together"
     return None
+
+
+def _same_fault(finding: Finding, incident: Incident, times: Lifecycle) -> bool:
+    """Whether one broken instrument shows in both: in one slice, or in what moved with it or is part of it."""
+    lead = incident.lead
+    alike = finding.metric == lead.metric
+    if alike and (finding.family == "silent" or finding.segment == lead.segment):
+        return True
+    if abs(finding.started_at - incident.started_at) > times.group_within:
+        return False
+    told = {member.finding.metric for member in incident.members.values()}
+    return bool(told.intersection(finding.related)) or (alike and lead.segment is None)
 
 
 def _same_series(finding: Finding, incident: Incident, times: Lifecycle) -> str | None:

@@ -65,7 +65,7 @@ METRICS: dict[str, Phrase] = {
 
 SPECIAL: dict[str, Phrase] = {
     "silent/calls": Phrase("calls", 0, "check the application, its exporter and the network", "are back", "stopped"),
-    "instrument/input_tokens": Phrase("calls without token usage", 90, "check what the instrumentation still sends"),
+    "instrument/input_tokens": Phrase("calls without token usage", 89, "check what the instrumentation still sends"),
     "instrument/cost_per_call": Phrase("calls without a price", 90, "add the price of the model to the configuration"),
     "quality/output_tokens": Phrase("answers that were cut off", 31, "check the output limit and the prompt"),
     "n_sources/share/up": Phrase("answers without a document", 14, "check the search index and its last rebuild"),

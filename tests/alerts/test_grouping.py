@@ -96,6 +96,32 @@ def test_a_broken_instrument_is_never_mixed_with_what_it_measures(store: Store, 
     assert {i.family for i in all_of(store)} == {"cost", "instrument"}
 
 
+def test_a_broken_instrument_is_one_incident_with_all_segments_and_measures(
+    store: Store, make: Make, t0: float
+) -> None:
+    usage = make(family="instrument", metric="input_tokens", unit="share", observed=0.5, usual=0.0, usd_per_hour=None,
+                 cause=Cause(), severity="ticket", segment=None, segments=())  # fmt: skip
+    price = replace(usage, metric="cost_per_call", related=("input_tokens",), log_evidence=usage.log_evidence + 1)
+    cycle(store, make().ts, usage, price)
+    for minutes, segment in ((5, "north"), (60, "south")):
+        ts = make().ts + 60 * minutes
+        parts = (replace(f, ts=ts, segment=segment, related=("input_tokens",)) for f in (price, usage))
+        assert "opened" not in {change.transition for change in cycle(store, ts, *parts)}
+    (incident,) = all_of(store)
+    line = incident_line(incident)
+    assert (line["metric"], line["segment"], line["segments"]) == ("input_tokens", None, ["north", "south"])
+    later = t0 + 30 * HOUR
+    other = replace(usage, ts=later, segment="west", started_at=later - HOUR)
+    assert len(cycle(store, later, other)) == 1
+    assert len(all_of(store)) == 2
+
+
+def test_two_channels_that_cannot_be_reached_are_two_incidents(store: Store, make: Make) -> None:
+    broken = make(workflow="driftbell", family="instrument", metric="delivery", unit="share", cause=Cause())
+    cycle(store, make().ts, *(replace(broken, segment=channel) for channel in ("chat", "pager")))
+    assert len(all_of(store)) == 2
+
+
 def test_segments_of_one_change_are_listed_in_one_incident(store: Store, make: Make) -> None:
     unsure = Cause()
     cycle(store, make().ts, *(make(segment=s, cause=unsure) for s in ("north", "south", "west")))
