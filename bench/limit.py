@@ -263,7 +263,7 @@ def measure(case: Case, seed: int) -> dict[str, list[float]]:
 
     def rested() -> Detector:
         for i in range(STREAMS):
-            ours.tests.rest(i)
+            ours.tests.rest(i, 0.0)
         return ours
 
     late = delays(case, rested, [math.log(gamma) for gamma in GAMMAS], int(6 * limits[1]), seed + 1)

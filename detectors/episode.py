@@ -14,7 +14,6 @@ EXPLAINS: dict[str, frozenset[str]] = {
     "cached_share": frozenset({"cost_per_call", "ttft_ms"}),
     "n_sources": frozenset({
         "citations", "top_score", "source_age", "feedback", "escalated", "override", "edit_distance", "eval.*",
-        "input_tokens",
     }),
     "top_score": frozenset({"citations", "feedback", "escalated", "override", "edit_distance", "eval.*"}),
     "source_age": frozenset({"eval.*", "feedback", "escalated"}),

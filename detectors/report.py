@@ -47,7 +47,7 @@ class Reporter:
                 if self._shows(i, start):
                     findings += self._fired(i, start, ts, evidence)
                 else:
-                    self.detector.tests.rest(i)
+                    self.detector.tests.rest(i, start + BIN)
         findings += self._cleared(step.cleared, ts)
         if step.volume_over is not None:
             findings.append(self._volume(step.volume_over, ts, "cleared"))

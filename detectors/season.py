@@ -32,6 +32,8 @@ LEAST_SEASON, LEAST_WEEK = 0.05, 0.03
 PRIOR_WANDER = 0.15
 PRIOR_BLOCKS = 4.0
 LEAST_WANDER = 0.03
+MOST_STRAY = 1.0
+"""Standard deviations of one score that a block counts for at most: of a rare share, one hit at night is ten."""
 MOST_RELATED = 0.8
 CHANCE = 0.3
 """A correlation of successive blocks up to this is taken for chance, with as few blocks as are remembered."""
@@ -151,7 +153,7 @@ class Seasons:
         week, week_sure = self.week[rows, cell], self.week_sure[rows, cell]
         weekly = self._week_effect(rows, [cell])[:, 0]
         away = (n * (mean - known)).sum(axis=1) / calls
-        stray = np.where(week_sure > 0, away - week, away - weekly)
+        stray = np.clip(np.where(week_sure > 0, away - week, away - weekly), -MOST_STRAY, MOST_STRAY)
         whole = calls / (1.0 + calls * w2[:, 0])
         fair = (n * sure / (sure + weight + 1e-12)).sum(axis=1) / calls
         fair = fair * np.where(week_sure > 0, week_sure / (week_sure + whole), 1.0)

@@ -88,9 +88,10 @@ class EDetectors:
         self.count[:] = 0.0
         self.told[:] = 0.0
 
-    def rest(self, index: int) -> None:
-        """Put one series back to rest."""
+    def rest(self, index: int, at: float) -> None:
+        """Put one series back to rest at ``at`` (epoch s): what it tells later began no earlier."""
         self.r[:, index] = LEAST
+        self.onset[:, index] = np.uint32(at)
         for part in (self.climb, self.seen, self.moved, self.told, self.total, self.count):
             part[:, index] = 0.0
 

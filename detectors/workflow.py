@@ -231,7 +231,7 @@ class WorkflowDetector:
         """Begin the test of a series anew at ``start``, after its reference was replaced."""
         watch = self.watches[i]
         watch.alarm, watch.suspect = None, False
-        self.tests.rest(i)
+        self.tests.rest(i, start)
         self._prepare(i, watch, start, float(self.seasons.wander()[i]), False)
         self.terms.set(self.tests)
 
@@ -362,7 +362,7 @@ class WorkflowDetector:
         elif watch.series.kind == "tail" or start - watch.alarm.fired_at > RECURS:
             watch.drop()
         watch.alarm = None
-        self.tests.rest(i)
+        self.tests.rest(i, start + BIN)
         if not settled:
             return
         group = self.groups[watch.group]

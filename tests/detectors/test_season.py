@@ -119,3 +119,18 @@ def test_whatever_comes_the_numbers_stay_numbers(blocks):
         begin, end = seasons.ahead(start + BLOCK)
         assert np.isfinite([begin, end, seasons.wander(), seasons.kinship()]).all()
     assert begin[1] == end[1] == 0.0
+
+
+def test_one_hit_of_a_rare_share_at_night_does_not_make_its_level_uncertain() -> None:
+    share, seasons, rng = 0.005, Seasons(), np.random.default_rng(3)
+    spread = np.sqrt(share * (1 - share))
+    seasons.grow(1)
+    seasons.scale[:] = 2 * spread
+    for start in range(0, 10 * DAY, HOUR):
+        office = 8 <= start % DAY // HOUR < 18
+        n = 50.0 if office else float(start % DAY == 2 * HOUR)
+        hits = rng.binomial(50, share) if office else float(start == 8 * DAY + 2 * HOUR)
+        seasons.take(start, np.array([n]), np.array([(hits - n * share) / spread]))
+        if (start + HOUR) % BLOCK == 0:
+            seasons.learn(start // BLOCK * BLOCK, LEARNED)
+    assert seasons.wander()[0] < 0.1

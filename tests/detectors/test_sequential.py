@@ -81,7 +81,10 @@ def test_a_series_without_scores_stays_as_it_is_and_one_put_to_rest_begins_anew(
         before = tests.step(total, np.array([4.0, 4.0]), np.zeros(2), total, BIN * (step + 1))
     nothing = np.zeros(2)
     assert (tests.step(nothing, nothing, nothing, nothing, BIN * 31) == before).all()
-    tests.rest(0)
+    tests.rest(0, BIN * 31)
     after = tests.step(nothing, nothing, nothing, nothing, BIN * 32)
     assert after[0] < -10
     assert after[1] == before[1]
+    tests.rest(1, BIN * 32)
+    tests.step(np.array([8.0, 8.0]), np.array([4.0, 4.0]), nothing, np.array([8.0, 8.0]), BIN * 33)
+    assert tests.change(1)[0] == BIN * 32
