@@ -217,9 +217,8 @@ def _attributes(call: Logical) -> dict[str, object]:
     found: dict[str, object] = {}
     for part in reversed([*call.parts(), *(one.leaf for one in call.inner)]):
         found.update(part.extra)
-    service = _first(
-        reversed(call.parts()), "service_name"
-    )  # a call that a gateway or server tells of, too, is its caller's
+    # A call that a gateway or a server tells of, too, is its caller's.
+    service = _first(reversed(call.parts()), "service_name")
     if service is not None:
         found["service.name"] = service
     reported = _first(call.parts(), "reported_cost")

@@ -153,9 +153,8 @@ class _Tally:
         self._quantity("ttft_ms", _number(self._column["ttft_ms"]), once)
         self._quantity("latency_ms", latency, once)
         expected = FIRST_TOKEN_MS + INPUT_TOKEN_MS * np.nan_to_num(self._given) + OUTPUT_TOKEN_MS * out
-        digits = np.minimum(
-            np.frexp(np.maximum(out, 0.0))[1], OUTPUT_CLASSES - 1
-        )  # of a whole number, as `output_class`
+        # The binary digits of a whole number, as `output_class` counts them.
+        digits = np.minimum(np.frexp(np.maximum(out, 0.0))[1], OUTPUT_CLASSES - 1)
         self._by_class("slowness", latency / expected, once, digits)
         self._quantity("retrieval_ms", _number(self._column["retrieval_ms"]), self._ok)
 

@@ -355,10 +355,11 @@ class WorkflowDetector:
     def _end_alarm(self, i: int, start: int, settled: bool) -> None:
         watch = self.watches[i]
         assert watch.alarm is not None
-        if watch.series.kind == "rate" or settled:
+        if settled:
             watch.held = []
-            if not settled:
-                self.distrusted.add(watch.series.measure)
+        elif watch.series.kind == "rate":
+            watch.held = []
+            self.distrusted.add(watch.series.measure)  # until midnight: the day holds a part of the incident
         elif watch.series.kind == "tail" or start - watch.alarm.fired_at > RECURS:
             watch.drop()
         watch.alarm = None

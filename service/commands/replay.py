@@ -38,7 +38,11 @@ MOST_JOBS = 8
     metavar="KIND[=AMOUNT][@KEY=…]",
     help="Would this have been found? Such as cost_step=1.5@segment=high,at=20; once or several times.",
 )
-@click.option("--jobs", type=click.IntRange(1, 64), help="Processes that share the workflows; all cores if not given.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 64),
+    help="Processes that share the workflows; if not given, one a core, at most eight.",
+)
 def command(
     config_file: Path | None,
     data_dir: Path | None,
